@@ -691,6 +691,6 @@ fn unused(state: &TaskState, found: &[DeadCode]) -> Vec<UnusedCode> {
     unused
 }
 
-fn first_chars(text: &str, max: usize) -> String {
+pub(crate) fn first_chars(text: &str, max: usize) -> String {
     text.trim().chars().take(max).collect()
 }

@@ -5,7 +5,11 @@ use journeyman_event::TaskState;
 use journeyman_event::state::TestRun;
 use journeyman_language::of_task;
 
+use crate::effects::first_chars;
 use crate::layout::{given_names, module_path};
+
+/// How many characters of what a user said are shown.
+const SAID_CHARS_MAX: usize = 200;
 
 /// Why a task whose given tests passed is not verified, as a complete clause; `None` if it is verified.
 ///
@@ -14,7 +18,9 @@ use crate::layout::{given_names, module_path};
 /// nothing raises none. Passed tests also prove nothing if the code can detect that it is being tested, or
 /// returns objects that are equal to everything.
 pub(crate) fn unproven(state: &TaskState, run: &TestRun) -> Option<String> {
-    evasion(state).or_else(|| shows_nothing(state, run))
+    evasion(state)
+        .or_else(|| shows_nothing(state, run))
+        .or_else(|| corrected_later(state))
 }
 
 /// A message about given tests that cannot be loaded whatever the code is.
@@ -43,6 +49,31 @@ fn shows_nothing(state: &TaskState, run: &TestRun) -> Option<String> {
     })
 }
 
+/// What the user said about the examples of the prompt after they were taken. They are run as they are, and whether they
+/// still hold is not for us to judge.
+fn corrected_later(state: &TaskState) -> Option<String> {
+    let examples = of_task(state).examples_in_short(state.given_tests());
+    let calls = || {
+        examples
+            .iter()
+            .filter_map(|example| example.split_once('('))
+    };
+    let speaks_of_them = |said: &str| {
+        let is_named = |name: &str| {
+            let mut ends = said.match_indices(name).map(|(at, _)| at + name.len());
+            !name.is_empty() && ends.any(|end| said[end..].trim_start().starts_with('('))
+        };
+        let lower = said.to_lowercase();
+        lower.contains("example") || calls().any(|(name, _)| is_named(name.trim()))
+    };
+    let mut later = state.instructions.iter();
+    let said = later.find(|said| !examples.is_empty() && speaks_of_them(said))?;
+    Some(format!(
+        "the examples of the prompt passed as they stand there, and something was said about them later: {}",
+        first_chars(said, SAID_CHARS_MAX)
+    ))
+}
+
 fn evasion(state: &TaskState) -> Option<String> {
     let tests = state.given_tests();
     let names: Vec<&str> = tests.iter().map(|test| test.name.as_str()).collect();
@@ -62,6 +93,7 @@ mod tests {
     };
     use journeyman_event::state::{CodeVersion, ModuleState};
     use journeyman_event::{ContentHash, VectorClock};
+    use journeyman_language::Language;
 
     use super::*;
 
@@ -152,6 +184,30 @@ mod tests {
             assert_eq!(why.is_some(), told.is_some(), "{source} {ran:?}: {why:?}");
             let is_told = why.as_ref().is_none_or(|why| why.contains(told.unwrap()));
             assert!(is_told, "{source} {ran:?}: {why:?}");
+        }
+    }
+
+    #[test]
+    fn examples_of_which_something_was_said_later_verify_nothing() {
+        let prompt = "Write a function double(x).\n\nExamples:\ndouble(2) == 4\n";
+        let state = |said: &str| TaskState {
+            submission: Some(TaskSubmitted {
+                tests: journeyman_language::python::Python.examples(prompt).tests,
+                ..TaskSubmitted::of(prompt)
+            }),
+            instructions: vec!["Use no loop.".to_owned(), said.to_owned()],
+            ..TaskState::default()
+        };
+        for said in [
+            "double(2) should be 5",
+            "Sorry, the example is wrong.",
+            "`double (2)` gives five, of course",
+        ] {
+            let told = corrected_later(&state(said));
+            assert!(told.is_some_and(|told| told.contains(said)), "{said}");
+        }
+        for said in ["Use integers.", "Name it double, and double nothing twice."] {
+            assert_eq!(corrected_later(&state(said)), None, "{said}");
         }
     }
 }

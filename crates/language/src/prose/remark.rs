@@ -88,6 +88,44 @@ const MEANT: &[&str] = &[
     "new", "final", "improved", "updated", "complete", "whole", "full", "but", "with",
 ];
 
+/// First words of a line with which a model takes back what it wrote before.
+const SECOND_THOUGHTS: &[&str] = &[
+    "wait",
+    "oops",
+    "hmm",
+    "sorry",
+    "apologies",
+    "actually",
+    "correction",
+];
+/// Words that say that code replaces code before it.
+const REPLACEMENTS: &[&str] = &[
+    "correct",
+    "corrected",
+    "correction",
+    "fixed",
+    "final",
+    "improved",
+    "revised",
+    "updated",
+];
+
+/// Whether a remark says that the code after it replaces code before it.
+pub(crate) fn replaces(said: &str) -> bool {
+    let lower = said.to_lowercase();
+    let words = words_of(&lower);
+    let is_denied = has(&words, &["not", "correct"]) || has(&words, &["t", "correct"]);
+    let replaces = words.iter().any(|word| REPLACEMENTS.contains(word)) && !is_denied;
+    replaces || has_second_thoughts(said) || mends_in_another_language(said)
+}
+
+/// Whether a line takes back what stands before it: what it calls wrong is that, and not what follows.
+pub(crate) fn has_second_thoughts(said: &str) -> bool {
+    let lower = said.to_lowercase();
+    let first = words_of(&lower).first().copied().unwrap_or_default();
+    SECOND_THOUGHTS.contains(&first)
+}
+
 /// Why code may not be the answer although it is not called wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beside {
@@ -124,6 +162,9 @@ pub(crate) fn beside(said: &str) -> Option<Beside> {
 pub(crate) fn warns(said: &str) -> bool {
     /// The most words of a title.
     const TITLE_MAX: usize = 4;
+    if has_second_thoughts(said) {
+        return false;
+    }
     let said = said.to_lowercase();
     let words = words_of(&said);
     let is_former =
@@ -159,6 +200,9 @@ mod tests {
             assert!(warns(said) || beside(said) == Some(Beside::Old), "{said}");
         }
         assert!(!warns("The broken one, corrected:"));
+        assert!(!warns("Wait, that is wrong:") && replaces("Wait, that is wrong:"));
+        assert!(replaces("Here is the corrected version:") && !replaces("Here is the file:"));
+        assert!(!replaces("This one is not correct:"));
         assert_eq!(beside("You could also write:"), Some(Beside::Offered));
         assert_eq!(beside("So sieht es momentan aus:"), Some(Beside::Old));
         assert_eq!(beside("Here is the file:"), None);

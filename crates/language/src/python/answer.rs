@@ -284,6 +284,35 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_replaces_an_earlier_one_is_the_file() {
+        let right = format!("```python\n{BODY}\n```");
+        let long = "x".repeat(99);
+        let wrong = format!("```python\nimport re\n\ndef f(x):\n    return x > 2  # {long}\n```");
+        for words in [
+            "Wait, that is wrong:",
+            "Wait, that compares the wrong way.\n\nHere is the file:",
+            "Oops, a mistake: it must be `<`.",
+            "Actually, it has to be smaller.",
+            "Here is the corrected version:",
+            "**Final version:**",
+            "Hier ist die korrigierte Fassung:",
+        ] {
+            for answer in [
+                format!("{wrong}\n{words}\n{right}\n"),
+                format!("{wrong}\n\n{words}\n\n```python\n{BODY}\n"),
+                format!("{wrong}\n{words}\n{right}\nUse it so:\n```python\nprint(f(1))\n```\n"),
+            ] {
+                let found = whole_file(&answer, None, &["f"]);
+                assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
+            }
+        }
+        // The right block again and again.
+        let again = right.clone() + &format!("\n{right}").repeat(60);
+        let found = whole_file(&again, Some(CUT_OFF), &["f"]);
+        assert_eq!(found.as_deref(), Ok(FILE));
+    }
+
+    #[test]
     fn blocks_that_use_each_other_are_one_file() {
         let block = |code: &&str| format!("```python\n{code}\n```\nand\n");
         let (import, helper) = ("import re", "def near(x):\n    return x < 2");

@@ -4,6 +4,7 @@
 use journeyman_syntax::Source;
 
 use crate::answer::bare;
+use crate::prose::remark::{has_second_thoughts, replaces};
 
 /// The info strings of Python blocks whose fence may follow words on the same line.
 const PYTHON_BLOCKS: &[&str] = &["python", "py", "python3"];
@@ -12,6 +13,8 @@ const PYTHON_BLOCKS: &[&str] = &["python", "py", "python3"];
 pub(super) struct Block {
     /// The words before it: the last non-empty line above it, or the text before its fence.
     pub(super) said: String,
+    /// Whether the text since the preceding block, or since the beginning, says that this block replaces another.
+    pub(super) replaces: bool,
     /// The info string after its opening fence.
     pub(super) info: String,
     pub(super) text: String,
@@ -31,12 +34,16 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
     let mut closed = Vec::new();
     let mut current: Option<Open> = None;
     let lines: Vec<&str> = text.lines().collect();
-    let mut said = "";
+    let (mut said, mut above) = ("", 0);
     for (at, &line) in lines.iter().enumerate() {
         let bare = bare(line);
         let Some(mut open) = current.take() else {
             current = opened_by(line, said);
-            if current.is_some() {
+            if let Some(open) = &mut current {
+                let taken_back = lines[above..at]
+                    .iter()
+                    .any(|line| has_second_thoughts(line));
+                open.block.replaces = taken_back || replaces(&open.block.said);
                 said = "";
             } else if !bare.is_empty() {
                 said = line;
@@ -46,9 +53,10 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
         // An opening fence right below another one stands there twice, or the block is wrapped into a second one.
         if open.block.text.trim().is_empty()
             && bare.starts_with(['`', '~'])
-            && let Some(inner) = opened_by(line, &open.block.said)
+            && let Some(mut inner) = opened_by(line, &open.block.said)
             && !inner.block.info.is_empty()
         {
+            inner.block.replaces = open.block.replaces;
             current = Some(inner);
             continue;
         }
@@ -56,6 +64,7 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
         let closes = length >= open.length && bare[length..].trim().is_empty();
         // The file may have such fences in its own strings.
         if closes && !is_inside_a_string(&open, &lines[at..]) {
+            above = at + 1;
             closed.push(open.block);
             continue;
         }
@@ -68,6 +77,7 @@ pub(super) fn fenced_blocks(text: &str) -> (Vec<Block>, Option<Block>) {
             let text = format!("{}{code}\n", open.block.text);
             if Source::of(&text).parses() {
                 open.block.text = text;
+                above = at + 1;
                 closed.push(open.block);
                 continue;
             }
@@ -105,6 +115,7 @@ fn opened_by(line: &str, said: &str) -> Option<Open> {
     };
     let block = Block {
         said: said.to_owned(),
+        replaces: false,
         info: info.to_owned(),
         text: String::new(),
     };

@@ -39,7 +39,7 @@ const OTHER_BLOCKS: &[&str] = &[
     "csv",
 ];
 /// The whole file in an answer, which was `cut` for that reason: of its blocks, or of what else may be
-/// code in it, the one that defines the most of `names`, parses and is longest. The error says what is wrong, in words for the model.
+/// code in it, the one that defines the most of `names`, parses, replaces the others by its own words and is longest. The error says what is wrong, in words for the model.
 pub(in crate::python) fn whole_file(
     answer: &str,
     cut: Option<&str>,
@@ -57,13 +57,14 @@ pub(in crate::python) fn whole_file(
     let mut warned: Vec<Candidate> = Vec::new();
     // What may be beside the file, where another block is whole.
     let mut beside: Vec<(usize, Candidate, Beside)> = Vec::new();
-    for block in closed.iter().take(BLOCKS_MAX) {
+    for (at, block) in closed.iter().take(BLOCKS_MAX).enumerate() {
         let info = block.info.split([' ', '{', ',']).next().unwrap_or_default();
         let info = info.to_ascii_lowercase();
         if OTHER_BLOCKS.contains(&info.as_str()) {
             continue;
         }
-        let candidate = Candidate::of(block.text.clone(), names);
+        let mut candidate = Candidate::of(block.text.clone(), names);
+        candidate.replaces = if block.replaces { at + 1 } else { 0 };
         // A diff that changes something is no file.
         if (info == "diff" || info == "patch") && !candidate.parses {
             continue;
@@ -100,7 +101,9 @@ pub(in crate::python) fn whole_file(
     let has_whole = candidates.iter().any(|candidate| candidate.is_whole(names));
     // A block that never ends is the file if the model only forgot the closing fence. What comes
     // after the code, if anything does, does not parse.
-    if let Some(open) = open.filter(|_| !has_whole || names.is_empty()) {
+    let is_wanted =
+        |open: &Block| !has_whole || names.is_empty() || (open.replaces && cut.is_none());
+    if let Some(open) = open.filter(is_wanted) {
         let longest = candidates
             .iter()
             .map(|candidate| candidate.text.len())
@@ -111,7 +114,9 @@ pub(in crate::python) fn whole_file(
             }
         } else {
             let whole = Source::of(&open.text).whole_beginning().map(str::to_owned);
-            candidates.push(Candidate::of(whole.unwrap_or(open.text), names));
+            let mut last = Candidate::of(whole.unwrap_or(open.text), names);
+            last.replaces = if open.replaces { closed.len() + 1 } else { 0 };
+            candidates.push(last);
         }
     }
     if !candidates.iter().any(|candidate| candidate.is_whole(names)) {
@@ -158,6 +163,8 @@ struct Candidate {
     /// How many of the wanted names it defines.
     defined: usize,
     parses: bool,
+    /// The number of its block, from 1, if it replaces an earlier block; otherwise 0.
+    replaces: usize,
 }
 
 impl Candidate {
@@ -174,14 +181,16 @@ impl Candidate {
         Self {
             defined: names.iter().filter(is_defined).count(),
             parses: source.parses(),
+            replaces: 0,
             text,
         }
     }
 
-    fn rank(&self) -> (usize, bool, usize) {
+    fn rank(&self) -> (usize, bool, usize, usize) {
         // Empty lines are no code.
         let has_code = !self.text.trim().is_empty();
-        (self.defined, self.parses && has_code, self.text.len())
+        let is_code = self.parses && has_code;
+        (self.defined, is_code, self.replaces, self.text.len())
     }
 
     fn is_whole(&self, names: &[&str]) -> bool {

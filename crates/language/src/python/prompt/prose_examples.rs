@@ -120,12 +120,25 @@ fn next_line<'p>(prompt: &Prompt<'p>, at: usize) -> &'p str {
 
 /// Whether an input and its output are labelled on this line, or on this and the next.
 pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
+    /// Labels in other languages, with which no example is run.
+    const LABELS: &[(&str, &str)] = &[
+        ("input", "output"),
+        ("eingabe", "ausgabe"),
+        ("entrada", "salida"),
+        ("entrada", "saída"),
+        ("entrée", "sortie"),
+        ("ввод", "вывод"),
+        ("输入", "输出"),
+        ("入力", "出力"),
+    ];
     let line = prompt.lines[at].text.trim();
-    let Some(input) = after_label(line, "input").filter(|input| !input.is_empty()) else {
-        return false;
-    };
-    let is_below = after_label(next_line(prompt, at), "output").is_some_and(|out| !out.is_empty());
-    is_below || input.to_lowercase().contains("output")
+    LABELS.iter().any(|(input, output)| {
+        let Some(input) = after_label(line, input).filter(|input| !input.is_empty()) else {
+            return false;
+        };
+        let below = after_label(next_line(prompt, at), output);
+        below.is_some_and(|out| !out.is_empty()) || input.to_lowercase().contains(output)
+    })
 }
 
 /// Whether a line labels an input of a sample, as problems are set in contests: `Sample Input 1`, with a sample of the
@@ -536,8 +549,8 @@ pub(crate) fn after_label<'t>(text: &'t str, label: &str) -> Option<&'t str> {
     let text = text.trim_start_matches(['-', '*', '>', ' ', '`']);
     let head = text.get(..label.len())?;
     let rest = text[label.len()..].trim_start_matches(['s', '*', ' ', '`']);
-    head.eq_ignore_ascii_case(label)
-        .then(|| rest.strip_prefix([':', '=']))
+    (head.to_lowercase() == label)
+        .then(|| rest.strip_prefix([':', '=', '：']))
         .flatten()
         .map(|rest| rest.trim_start_matches(['*', ' ', '`']))
 }

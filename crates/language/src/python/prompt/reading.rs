@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_syntax::Source;
 
-use super::asked::{Line, Prompt, is_comment};
+use super::asked::{Line, Prompt, is_comment, is_fence};
 use super::beside::message_of;
 use super::passages::{is_chain, is_open, tests_in_passages};
 use super::prose_examples::{
@@ -238,6 +238,7 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     if is_case(prompt, at)
         || is_sample(prompt, at)
         || is_shown_below(prompt, at)
+        || is_printed(prompt, at)
         || is_stated_in_words(prompt, at)
     {
         return true;
@@ -274,8 +275,33 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         || bare.contains("==")
             && source.is_idle_expression()
             && source.parses()
-            && source.names().0.iter().any(|name| prompt.asks_for(name))
+            && (source.names().0.iter().any(|name| prompt.asks_for(name)) || asks_an_object(bare))
             && !is_in_code(prompt, at)
+}
+
+/// Whether a line prints what a call of what is asked for returns, and a value stands below it, perhaps in a block of its own:
+/// `print(f(1))` above `2`.
+fn is_printed(prompt: &Prompt<'_>, at: usize) -> bool {
+    /// Empty lines, fences and a label that may stand between.
+    const BETWEEN_MAX: usize = 5;
+    let bare = prompt.lines[at].text.trim();
+    let inside = bare
+        .strip_prefix("print(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    let is_call = inside.is_some_and(|inside| {
+        let call = call_at(inside, &|name| prompt.asks_for(name));
+        call.is_some_and(|(_, rest)| rest.trim().is_empty())
+    });
+    let mut below = prompt.lines[at + 1..].iter().map(|line| line.text.trim());
+    is_call
+        && below
+            .by_ref()
+            .take(BETWEEN_MAX)
+            .find(|line| {
+                let is_label = line.ends_with(':') || line.ends_with(":**");
+                !line.is_empty() && !is_fence(line) && !is_label
+            })
+            .is_some_and(|shown| literal(shown).is_some_and(|(_, rest)| rest.is_empty()))
 }
 
 /// Whether a line is a call of what is asked for, and the next line shows a value after a mark: `f(1)` above `#
@@ -317,7 +343,43 @@ fn is_stated_in_words(prompt: &Prompt<'_>, at: usize) -> bool {
         let lead = format!("{name} ");
         bare.match_indices(&lead).any(leads_to_values)
     });
-    named || prompt.asks_by_name() && bare.match_indices(" with ").any(leads_to_values)
+    named
+        || prompt.asks_by_name() && bare.match_indices(" with ").any(leads_to_values)
+        || gives_a_value_for_another(bare)
+}
+
+/// Whether words name a value and the result for it: `Given "abc", return "ABC"`, `2 becomes 4`.
+fn gives_a_value_for_another(text: &str) -> bool {
+    const LEADS: &[&str] = &[
+        "given ",
+        "for ",
+        "input ",
+        "e.g. ",
+        "example: ",
+        "example, ",
+    ];
+    const RELATIONS: &[&str] = &[
+        "return ", "returns ", "gives ", "give ", "becomes ", "yields ",
+    ];
+    let lower = text.to_lowercase();
+    // Only what keeps its length can be looked up at the same place.
+    if lower.len() != text.len() {
+        return false;
+    }
+    let value = |text: &str| literal(text.trim_start_matches([' ', '`'])).is_some();
+    LEADS.iter().any(|lead| {
+        lower.match_indices(lead).any(|(at, _)| {
+            let Some((_, rest)) = literal(text[at + lead.len()..].trim_start_matches(['`', ' ']))
+            else {
+                return false;
+            };
+            let sentence = rest.split(". ").next().unwrap_or_default();
+            RELATIONS.iter().any(|relation| {
+                let mut places = sentence.match_indices(relation);
+                places.any(|(at, _)| value(&sentence[at + relation.len()..]))
+            })
+        })
+    })
 }
 
 /// Whether a line is in the docstring of what is asked for.
