@@ -1,5 +1,5 @@
-//! The requests to a server: a value for each, which knows its path and the type of its response. No other code
-//! knows paths.
+//! The requests to a server: a value for each, which knows its path and the type of its response. Besides this
+//! file, only the routes and links of `server` contain paths.
 
 use std::fmt::Write;
 use std::marker::PhantomData;

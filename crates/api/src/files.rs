@@ -60,7 +60,7 @@ pub struct MessageView {
 pub struct ContextView {
     /// The position of the call.
     pub sequence: u64,
-    /// What the call is for: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
+    /// What the call is for: `look_up`, `plan`, `code`, `tests`, `fix`, `review` or `answer`.
     pub purpose: Option<String>,
     /// The module the call is for.
     pub module: Option<String>,

@@ -324,7 +324,7 @@ impl<M: Message> Bus<M> {
     }
 
     fn begin(&self) -> Result<Publication<'_>, Error> {
-        // Before the look at `stopped`: a drain sets that first, then waits for those who began.
+        // Counted before `stopped` is read: `drain` sets `stopped`, then waits until `begun` equals `ended`.
         self.shared.begun.fetch_add(1, Ordering::SeqCst);
         let publication = Publication(&self.shared.ended);
         if self.shared.stopped.load(Ordering::SeqCst) {
@@ -367,7 +367,7 @@ impl<M: Message> Bus<M> {
                 poll_fn(|context| subscriber.queue.poll_idle(context)).await;
             }
         };
-        // Whether in time or not is in the count.
+        // A time-out needs no handling: the result counts the discarded messages.
         let _ = tokio::time::timeout_at(deadline, done).await;
         self.stop()
     }

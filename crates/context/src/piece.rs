@@ -18,7 +18,8 @@ impl LayerName {
     }
 }
 
-/// The order in which pieces are cut or dropped when there is no room: the lowest rank first, the task never.
+/// The order in which pieces are cut or dropped when there is no room: the lowest rank first; pieces of rank
+/// `Critical` never are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     Low,

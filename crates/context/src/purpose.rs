@@ -1,5 +1,6 @@
-//! The purposes of model calls, with one descriptor each. To add a purpose, add its name to [`Purpose`], its
-//! descriptor here, and the handling of its answer to `workflow/src/interpret.rs`.
+//! The purposes of model calls, with one descriptor each. To add a purpose, add a variant and its name to
+//! [`Purpose`], a descriptor here, the step in `workflow/src/decide.rs` and the handling of its answer in
+//! `workflow/src/interpret.rs`.
 
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;

@@ -9,7 +9,7 @@ use journeyman_language::of_task;
 use crate::piece::{KeepEnd, LayerName, Piece, Rank, piece};
 use crate::prompts::{ASK, may_ask};
 
-/// The length to which messages of failing tests are cut first of all.
+/// The most characters of a failing test's message. The beginning is cut, and `build` may cut more.
 const MESSAGE_CHARS_MAX: usize = 700;
 /// How many failing tests are shown; often many fail for the same reason.
 const FAILURES_SHOWN: usize = 3;

@@ -37,8 +37,8 @@ pub(crate) async fn run(
     message: &Message,
 ) -> CommandResult {
     let program = on_end.words.first().map_or("", String::as_str);
-    let mut order = Command::new(program);
-    order
+    let mut command = Command::new(program);
+    command
         .args(on_end.words.iter().skip(1))
         .env_clear()
         .envs(inherited(environment))
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let mut child = match order.spawn() {
+    let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
             return CommandResult {

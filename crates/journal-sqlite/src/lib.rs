@@ -262,7 +262,7 @@ impl Engine for Sqlite {
         self.with(|connection| {
             // One transaction: the walk sees one moment of the store, whatever is written meanwhile.
             let transaction = connection.unchecked_transaction()?;
-            read::begin_every_table(&transaction)?;
+            read::probe_tables(&transaction)?;
             let _ = read::walk(&transaction, walker)?;
             transaction.commit()
         })

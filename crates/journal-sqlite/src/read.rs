@@ -1,4 +1,4 @@
-//! What is read of the file, with a connection that reads or the one that writes.
+//! Queries on the journal's file, over a reader's or the writer's connection.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) fn damaged(reason: &str) -> rusqlite::Error {
     )
 }
 
-/// A position as `SQLite` counts; past its range is past every event.
+/// Converts to the signed integer of `SQLite`. Larger values become `i64::MAX`, which is after every event.
 pub(crate) fn integer(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -36,8 +36,8 @@ pub(crate) fn read_head(connection: &Connection) -> rusqlite::Result<Head> {
     Ok(Head { sequence, hash })
 }
 
-/// Reads where each table begins: of a file that was cut short beside its log, some are gone.
-pub(crate) fn begin_every_table(connection: &Connection) -> rusqlite::Result<()> {
+/// Reads one row of each table. Fails if the file was truncated while its log was not, because tables are then missing.
+pub(crate) fn probe_tables(connection: &Connection) -> rusqlite::Result<()> {
     let mut names = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let mut names = names.query([])?;
     while let Some(row) = names.next()? {
@@ -48,8 +48,8 @@ pub(crate) fn begin_every_table(connection: &Connection) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// The last event, where the streams agree that it is the last one and it follows the one before it:
-/// otherwise the newest events were cut off or changed, and going on would give their positions again.
+/// The head of the journal. Fails if `streams` has another last sequence, or if the last line does not follow the one
+/// before it: newest events were then lost, and the next append would assign their sequences again.
 pub(crate) fn sound_head(connection: &Connection) -> rusqlite::Result<Head> {
     let head = read_head(connection)?;
     let last: Option<u64> =
@@ -130,8 +130,8 @@ fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
         values.push(Value::Integer(integer(until.0)));
         and(format!("e.sequence <= ?{}", values.len()));
     }
-    // Within one stream its own index is walked, else the store in order: more than one owner may
-    // have a task of this name, and only their common order is the store's.
+    // One stream is read through its index. Otherwise the whole store is read in order, because several owners may have
+    // a task with this name.
     let (mut newest, mut erasure): (Option<u64>, Option<u64>) = (None, None);
     let (mut table, mut order) = ("events e", "e.sequence");
     match (query.owner, &filter.task_id) {
@@ -198,7 +198,7 @@ fn find_lines(connection: &Connection, query: &Query<'_>) -> rusqlite::Result<Li
     let mut rows = statement.query(params_from_iter(values))?;
     let (mut lines, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        // What is no text does not fit its hash either, and is then named by its position.
+        // Invalid UTF-8 is replaced here. The line then fails its hash check and is reported with its sequence.
         let line: Arc<str> = String::from_utf8_lossy(row.get_ref(1)?.as_bytes()?).into();
         bytes += line.len();
         lines.push(ChainedLine {
@@ -351,7 +351,7 @@ pub(crate) fn read_streams(
     rows.collect()
 }
 
-/// Shows the walker the store; breaks off where it does.
+/// Passes blobs, events and streams to the walker, and stops when it returns `Break`.
 pub(crate) fn walk(
     connection: &Connection,
     walker: &mut dyn Walker,

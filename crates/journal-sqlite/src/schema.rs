@@ -112,7 +112,7 @@ pub(crate) fn open_writer(place: &Place, new_store_id: &str) -> Result<TrackedCo
     }
     if !is_new {
         check_format(&connection, place)?;
-        read::begin_every_table(&connection).map_err(failed)?;
+        read::probe_tables(&connection).map_err(failed)?;
         read::sound_head(&connection).map_err(failed)?;
         check_same(&connection, place, acknowledged)?;
     }

@@ -310,7 +310,7 @@ fn sound(
         let reason = "it says that it was erased, and there is no record of that";
         return Err(damaged(engine, at, reason));
     }
-    // Where the one before it is gone, that one is missed by whoever reads in its place.
+    // If the previous event is missing, it is reported when its own sequence is read.
     if line
         .previous
         .is_some_and(|previous| !event.follows(previous))

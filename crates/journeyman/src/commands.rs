@@ -1,4 +1,5 @@
-//! The commands, one file each. Each reads what it needs, calls the parts, and prints.
+//! The commands. Each reads its settings, calls other crates, and prints the result. Commands on a running task share
+//! `interventions.rs`.
 
 mod config;
 mod delete;
@@ -34,7 +35,7 @@ use self::interventions::intervene;
 pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
     let Invocation { command, settings } = invocation;
     let usual = if matches!(command, Command::Serve(_)) {
-        // What else there is of MCP are its clients' mistakes, and they are told.
+        // Below `error`, rmcp logs only mistakes of clients, which they receive in the response.
         "info,rmcp=error"
     } else {
         "error"

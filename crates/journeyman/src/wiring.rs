@@ -128,7 +128,7 @@ async fn tool_servers(settings: &Settings, registry: &Registry, progress: &Progr
     let servers = start_servers(settings, registry);
     if !settings.mcp_servers.is_empty() {
         progress.prepare("connecting to MCP servers");
-        // Who comes later is there for later calls.
+        // A server that connects later is available to later calls.
         let _ = tokio::time::timeout(SERVERS_TIME, settled(&servers)).await;
         for server in servers.status() {
             match server.state {

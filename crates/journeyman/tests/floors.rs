@@ -1,4 +1,4 @@
-//! The house: a crate depends only on crates of lower floors (ARCHITECTURE.md).
+//! The floors: a crate depends only on crates of lower floors (ARCHITECTURE.md).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // a test fails by panicking
 

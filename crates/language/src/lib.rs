@@ -6,8 +6,8 @@
 //! prose and answers is the same for every language, in `prose` and [`answer`].
 //!
 //! To add a language: a folder beside `python` that implements [`Language`], [`Runner`] and [`Toolchain`] and brings
-//! a grammar, its module and a line in `ALL` here, and a sample with two lines in `tests/conformance.rs`. Nothing
-//! else in the product names a language.
+//! a grammar, its module and a line in `ALL` here, and a sample with two lines in `tests/conformance.rs`. Beside
+//! this crate, the sandbox's probe, `eval` and the default of a submission name Python.
 
 pub mod answer;
 mod error;

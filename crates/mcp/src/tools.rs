@@ -10,10 +10,10 @@ use rmcp::model::JsonObject;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The most bytes of files in one response. For further files only links are returned.
+/// The most bytes of file contents in one response. Further files are listed with `content` null.
 const FILES_BYTES_MAX: usize = 256 << 10;
 
-/// The names of the tools handled by [`call`].
+/// The names of tools that other modules need. [`call`] handles `START`; `handler.rs` handles `WAIT`.
 pub(crate) const START: &str = "start_coding_task";
 pub(crate) const WAIT: &str = "wait_for_task";
 
@@ -165,7 +165,7 @@ async fn answer(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         ));
     }
     for Object(given) in answers {
-        // The first one is at the version that is meant; those after it are at what came of it.
+        // Only the first answer checks the version, because each answer changes it.
         view = answer_one(api, &task_id, &given, if_version.take()).await?;
     }
     Ok(view)
@@ -185,7 +185,7 @@ pub(crate) async fn answer_one(
     tell(api, task, &answer, if_version).await
 }
 
-/// Says something to a task, only if it has this version where one is named.
+/// Sends an intervention. With `if_version`, only if the task still has that version.
 pub(crate) async fn tell(
     api: &Client,
     task: &TaskId,

@@ -1,8 +1,8 @@
 //! Runs untrusted code in a probed sandbox.
 //!
-//! Purpose: model-generated code runs here and nowhere else. Floor 2: this crate knows no tasks, models or
-//! programming languages, and of `event` only what a shortage is; its caller records what happened. It must never run a command outside a level that was
-//! probed.
+//! Purpose: model-generated code runs here and nowhere else. Floor 2: it knows no tasks and no models;
+//! it uses only the shortage of `event`, and Python only for its probe. Its caller records what happened. No command runs
+//! outside of a probed level.
 //!
 //! # Levels
 //!

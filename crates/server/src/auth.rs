@@ -232,7 +232,7 @@ impl Auth {
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut auth = f.debug_struct("Door");
+        let mut auth = f.debug_struct("Auth");
         auth.field("needs_token", &self.needs_token()).finish()
     }
 }

@@ -64,7 +64,7 @@ fn not_json() -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail)
 }
 
-/// A description of how it was too slow, if that is why it was rejected.
+/// Finds [`TooSlow`] in the causes of a rejection.
 fn slowness<'a>(rejection: &'a (dyn std::error::Error + 'static)) -> Option<&'a TooSlow> {
     let slow = rejection.downcast_ref::<TooSlow>();
     slow.or_else(|| rejection.source().and_then(slowness))

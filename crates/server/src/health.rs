@@ -1,4 +1,4 @@
-//! The health of the server itself.
+//! Health, readiness, WebSocket tickets, and metrics.
 
 use std::fmt::Write;
 

@@ -1,10 +1,9 @@
-//! What stands in code, from its parse tree.
+//! Parses source text with tree-sitter.
 //!
-//! Floor 2. A text is read by a grammar ([`Tree`]), which a language's own folder brings ([`Grammar`]). Of Python, which
-//! also those read who know no language's folder, it says what it defines, imports, asserts and where it is no Python
-//! ([`Source`]). Text in strings and comments is none of that. It never fails: a text of which nothing can be made is one
-//! that does not parse. It runs nothing, and tree-sitter's types do not leave it but for the function by which a
-//! grammar's crate gives its grammar.
+//! Floor 2. [`Tree`] works with any [`Grammar`], which each language brings. [`Source`] parses Python, also for crates that
+//! do not know `language`: whether a text parses, and what it defines, imports and asserts; strings and comments do not
+//! count. It never fails: unusable text is text that does not parse. It runs nothing. No type of tree-sitter is public
+//! except the function that a grammar's crate exports.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The task in the user's words: the one piece that is never left out.
+//! The task in the user's words. It is never cut, like all pieces of [`Rank::Critical`].
 
 use async_trait::async_trait;
 use journeyman_event::TaskState;
@@ -24,7 +24,7 @@ fn task(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Pi
         .as_ref()
         .map_or("", |submission| submission.prompt.trim());
     let language = of_task(state);
-    // What code completion is trained on, where the prompt is code.
+    // A prompt that is code is sent as a completion, the form on which code models are trained.
     let text = match module {
         Some(module) if module.plan.completes_prompt => format!(
             "Complete the file `{}` that begins so.\n\n{}",

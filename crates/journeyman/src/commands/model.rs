@@ -75,7 +75,7 @@ pub(crate) async fn pull(settings: &Settings, name: &str) -> anyhow::Result<Exit
     let pulled = cancel.run_until_cancelled(pulling).await;
     progress.finish().await;
     let Some(pulled) = pulled else {
-        progress.say("interrupted; the same command goes on");
+        progress.say("interrupted; run the same command again to continue");
         return Ok(Exit::Interrupted);
     };
     let model = pulled?;

@@ -25,18 +25,18 @@ impl Parse for Kind {
 }
 
 /// A file of payloads: what it is about, and its types.
-struct Room {
+struct PayloadFile {
     about: String,
     items: Vec<Item>,
 }
 
-fn rooms() -> Vec<Room> {
+fn payload_files() -> Vec<PayloadFile> {
     let sources = source::below(&root().join("crates/event/src/payload"));
-    let room = |source: source::Source| Room {
+    let file = |source: source::Source| PayloadFile {
         about: source::summary(&source.file.attrs),
         items: source.file.items,
     };
-    sources.into_iter().map(room).collect()
+    sources.into_iter().map(file).collect()
 }
 
 /// Every kind with its payload type, in the order of `payloads!`.
@@ -61,16 +61,16 @@ fn name_of(item: &Item) -> Option<String> {
     }
 }
 
-/// For each room a heading, and for each of its kinds what it says and the members of its data.
+/// For each file a heading, and for each of its kinds what it says and the members of its data.
 pub(super) fn kinds() -> String {
     let declared = declared();
     let known = known();
     let mut page = String::new();
-    for room in rooms() {
+    for file in payload_files() {
         let mut kinds = Vec::new();
         for (place, kind) in declared.iter().enumerate() {
             let of_kind = |item: &&Item| name_of(item).is_some_and(|name| kind.payload == name);
-            if let Some(Item::Struct(item)) = room.items.iter().find(of_kind) {
+            if let Some(Item::Struct(item)) = file.items.iter().find(of_kind) {
                 kinds.push((place, kind.name.value(), item));
             }
         }
@@ -78,7 +78,7 @@ pub(super) fn kinds() -> String {
             continue;
         }
         kinds.sort_by_key(|(place, ..)| *place);
-        writeln!(page, "### {}\n", room.about.trim_end_matches('.')).unwrap();
+        writeln!(page, "### {}\n", file.about.trim_end_matches('.')).unwrap();
         for (_, name, item) in kinds {
             writeln!(page, "#### `{name}`\n\n{}\n", source::summary(&item.attrs)).unwrap();
             page.push_str(&members(&item.fields, &known));
@@ -95,7 +95,7 @@ pub(super) fn types() -> String {
         .collect();
     let known = known();
     let mut sections = BTreeMap::new();
-    for item in rooms().into_iter().flat_map(|room| room.items) {
+    for item in payload_files().into_iter().flat_map(|file| file.items) {
         let mut text = String::new();
         let name = match &item {
             Item::Struct(item) if !payloads.contains(&item.ident.to_string()) => {
@@ -135,7 +135,7 @@ pub(super) fn types() -> String {
 
 /// The types that have a section of their own.
 fn known() -> Vec<String> {
-    let items = rooms().into_iter().flat_map(|room| room.items);
+    let items = payload_files().into_iter().flat_map(|file| file.items);
     items.filter_map(|item| name_of(&item)).collect()
 }
 

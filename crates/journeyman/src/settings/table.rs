@@ -1,4 +1,5 @@
-//! The table of settings. To add a setting, add an entry here and a field to `Settings`.
+//! The table of settings. To add a setting, add an entry here, a field to `Settings` and a line in
+//! `Settings::typed`.
 
 /// A setting as users see it.
 pub(super) struct Setting {

@@ -9,7 +9,7 @@ use super::wording::each;
 const CUES: &str = "func, function, functions, funktion, fonction, función, one, method, class, helper, predicate, \
     generator, write, implement, create, make, add, build, define, provide, offer, fix, repair, \
     correct, need, want, complete, a, an, the, and, by, into, with, that, called, named";
-/// Words after which a name may also be a bare word.
+/// Words after which a name needs no parentheses, backticks or underscore.
 const NAMING: &str = "called, named, write, implement, define, func, function, fix";
 /// Bare words in that position that are not names.
 const FILLERS: &str = "a, an, the, that, which, to, for, it, this, me, some, something, code, python, in, and, as, at, \
@@ -31,7 +31,7 @@ pub(crate) fn names_asked_for<'t>(line: &'t str, notation: &dyn Notation) -> Vec
     let bare =
         bare.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ')' || c == ' ');
     let mut cue = if bare.is_empty() { "" } else { "and" };
-    // The cues are English: in another language parameters have to do.
+    // Most cues are English. In other languages a name is recognised by its parameters.
     let is_english = SentenceLanguage::of(line) != SentenceLanguage::Unknown;
     let mut rest = bare;
     while !rest.is_empty() {

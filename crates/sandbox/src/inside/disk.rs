@@ -64,7 +64,7 @@ fn lift_deep_folders(top: &OwnedFd, folder: &OwnedFd, depth: usize, moved: &mut 
         if depth == DEPTH_MAX {
             let lifted = format!(".lifted-{moved}");
             let done = renameat_with(folder, name, top, lifted, RenameFlags::NOREPLACE);
-            // A name that the run took before: the next one, at the next time around.
+            // The run itself used this name, so the next pass tries the next number.
             if matches!(done, Ok(()) | Err(Errno::EXIST)) {
                 *moved += 1;
             }

@@ -60,7 +60,8 @@ fn say(socket: &mut UnixStream, report: &StageReport) -> io::Result<()> {
 }
 
 fn lock_in(policy: &Policy, socket: &mut UnixStream) -> Result<std::convert::Infallible, String> {
-    // Under memory pressure the kernel shall take us before the server. Refused in some containers; then it is as it was.
+    // The kernel should kill this process before the server when memory is short. Some containers refuse this; then the score
+    // stays unchanged.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     umask(Mode::from_raw_mode(0o077));
     // Bubblewrap has made us the leader of a session already, and then this is refused.
@@ -69,13 +70,13 @@ fn lock_in(policy: &Policy, socket: &mut UnixStream) -> Result<std::convert::Inf
     if let Some(uid) = policy.become_uid {
         become_user(uid)?;
     }
-    // After the change of user, which forgets it. A supervisor that died before shows below, where we write to it.
+    // Set after the change of user, which resets it. If the supervisor died earlier, the write below fails.
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| format!("prctl(PDEATHSIG): {error}"))?;
     chdir(&policy.folder).map_err(|_| filesystem::unreachable(&policy.folder))?;
     set_no_new_privs(true).map_err(|error| format!("prctl(NO_NEW_PRIVS): {error}"))?;
     let landlock_abi = filesystem::confine(policy)?;
-    // Where our own user keeps its files, those that Landlock does not guard against need the filter's help.
+    // If the code runs as our own user, the filter also blocks changes to files that Landlock does not cover.
     let shares_our_user = policy.level == Level::Landlock && policy.become_uid.is_none();
     seccomp::apply(shares_our_user).map_err(|error| format!("seccomp: {error}"))?;
     say(socket, &StageReport::Ready { landlock_abi })

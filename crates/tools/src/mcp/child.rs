@@ -36,31 +36,31 @@ pub(super) type Streams = (ChildStdout, ChildStdin);
 /// Starts a server process.
 pub(super) fn start(
     server: &ServerName,
-    command: &str,
+    program: &str,
     args: &[String],
     env: &BTreeMap<String, Secret>,
     cwd: Option<&Path>,
     environment: &BTreeMap<String, String>,
 ) -> Result<(Child, Streams), String> {
-    let mut order = Command::new(command);
-    order.args(args).env_clear();
+    let mut command = Command::new(program);
+    command.args(args).env_clear();
     for name in INHERITED {
         if let Some(value) = environment.get(*name) {
-            order.env(name, value);
+            command.env(name, value);
         }
     }
-    order.envs(env.iter().map(|(name, value)| (name, &value.0)));
+    command.envs(env.iter().map(|(name, value)| (name, &value.0)));
     if let Some(folder) = cwd {
-        order.current_dir(folder);
+        command.current_dir(folder);
     }
-    order
+    command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let spawned = order.spawn();
-    let mut child = spawned.map_err(|error| format!("cannot start {command:?}: {error}"))?;
+    let spawned = command.spawn();
+    let mut child = spawned.map_err(|error| format!("cannot start {program:?}: {error}"))?;
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     let group = id.and_then(Pid::from_raw);
     let streams = child.stdout.take().zip(child.stdin.take());

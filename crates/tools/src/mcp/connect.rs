@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::child::{self, Child};
 use super::config::Endpoint;
+use super::error_text::initialization_error_text;
 use super::guard::Guard;
 use super::handler::Handler;
 use super::http::Http;
 use super::servers::Host;
-use super::words::not_greeted;
 use crate::ServerName;
 
 /// The largest message accepted from a server, in bytes.
@@ -89,7 +89,7 @@ pub(super) async fn connect(
             (serve_client(handler, transport).await, None)
         }
     };
-    let running = running.map_err(|error| not_greeted(&error))?;
+    let running = running.map_err(|error| initialization_error_text(&error))?;
     // Responses of a server are stored here within limits, and must not be cached by the library.
     let nothing_kept = ClientCacheConfig::disabled();
     running.set_response_cache_config(nothing_kept).await;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::config::ServerConfig;
-use super::words::{not_sent, words};
+use super::error_text::{send_error_text, text_with_causes};
 use crate::{Arguments, ServerName, ToolError};
 
 /// How many consecutive timeouts lead to a new connection.
@@ -104,7 +104,7 @@ impl Connection {
                 Err(self.gone("it ended during the call"))
             }
             Err(ServiceError::TransportSend(error)) => {
-                let why = not_sent(&error);
+                let why = send_error_text(&error);
                 self.end(&why);
                 Err(self.gone(&why))
             }
@@ -131,8 +131,10 @@ fn answered(answer: Result<CallToolResponse, ServiceError>) -> Result<CallToolRe
             "it asks for more input in the middle of a call, which it does not get".to_owned()
         }
         Ok(_) => "it answers with something other than a result".to_owned(),
-        Err(ServiceError::McpError(error)) => format!("refused by its server: {}", words(&error)),
-        Err(error) => words(&error),
+        Err(ServiceError::McpError(error)) => {
+            format!("refused by its server: {}", text_with_causes(&error))
+        }
+        Err(error) => text_with_causes(&error),
     };
     Err(ToolError::Failed(problem))
 }

@@ -9,9 +9,9 @@ use rmcp::service::{Peer, RoleClient};
 
 use super::config::ServerConfig;
 use super::connection::Connection;
+use super::error_text::text_with_causes;
 use super::status::SkippedTool;
 use super::tool::RemoteTool;
-use super::words::words;
 use crate::bound::bounded;
 use crate::schema::check_size;
 use crate::{Pattern, ServerName, Source, Spec, Tool, ToolName};
@@ -55,8 +55,8 @@ pub(super) async fn list(
         let mut page = PaginatedRequestParams::default();
         page.cursor = cursor.take();
         let page = peer.list_tools(Some(page)).await;
-        let page =
-            page.map_err(|error| format!("it does not list its tools: {}", words(&error)))?;
+        let page = page
+            .map_err(|error| format!("it does not list its tools: {}", text_with_causes(&error)))?;
         for one in page.tools {
             listing.offered += 1;
             if listing.offered > OFFERED_MAX {

@@ -4,6 +4,7 @@ mod child;
 mod config;
 mod connect;
 mod connection;
+mod error_text;
 mod guard;
 mod handler;
 mod http;
@@ -12,7 +13,6 @@ mod servers;
 mod status;
 mod supervisor;
 mod tool;
-mod words;
 
 pub use config::{ConfigError, Endpoint, Secret, ServerConfig};
 pub use servers::{Host, McpServers};
