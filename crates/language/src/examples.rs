@@ -2,6 +2,16 @@
 
 use journeyman_event::payload::GivenTest;
 
+use crate::prose::wording::may_follow;
+
+/// Whether what a user says about a task leaves the examples of its prompt as they are: it gives thanks, is about the form
+/// of the code, or says what is to be done with other inputs. Everything else may take them back.
+pub fn leaves_examples(said: &str) -> bool {
+    let sentences = said.split(['.', '!', '\n']).map(str::trim);
+    let mut sentences = sentences.filter(|sentence| !sentence.is_empty());
+    sentences.all(may_follow)
+}
+
 /// The examples found in a prompt.
 #[derive(Debug, Default)]
 pub struct Examples {

@@ -24,7 +24,7 @@ use journeyman_event::TaskState;
 use journeyman_event::payload::TaskSubmitted;
 
 pub use error::{Error, Result};
-pub use examples::Examples;
+pub use examples::{Examples, leaves_examples};
 pub use language::{ImportFailure, Language, LastBlock};
 pub use prompt_texts::PromptTexts;
 pub use report::{DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult};

@@ -16,6 +16,23 @@ impl Grammar {
     }
 }
 
+/// The most brackets that may be open at the same time: `MAXLEVEL` of Python's tokenizer.
+const OPEN_BRACKETS_MAX: usize = 200;
+
+/// The number of brackets that are open at the same time, at most, wherever they stand.
+fn open_brackets_max(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
+}
+
 /// A text that was read by a grammar.
 #[derive(Debug)]
 pub struct Tree<'s> {
@@ -24,8 +41,12 @@ pub struct Tree<'s> {
 }
 
 impl<'s> Tree<'s> {
-    /// Reads a text. One that is no text of the language is read as far as can be.
+    /// Reads a text. One that is no text of the language is read as far as can be. One with more than 200 brackets open at
+    /// the same time is not read: work on such a tree grows with the square of its depth, and Python refuses it as well.
     pub fn of(text: &'s str, grammar: Grammar) -> Self {
+        if open_brackets_max(text) > OPEN_BRACKETS_MAX {
+            return Self { text, inner: None };
+        }
         let mut parser = Parser::new();
         let known = parser.set_language(&grammar.0.into());
         let inner = known.ok().and_then(|()| parser.parse(text, None));

@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(
             said("Write f(x).\n>>> f(1)\n2\n\n>>> f(1)\n3\n").as_deref(),
             Some(
-                "2 lines of your prompt look like tests and are not run: `>>> f(1)`; ... (the prompt \
+                "2 lines of your prompt look like tests and are not run: `>>> f(1)`; `>>> f(1)` (the prompt \
                  gives `f(1)` different results). To run one, write a plain call and its result alone \
                  on a line below a line `Examples:`, or give a test file"
             )

@@ -3,7 +3,7 @@
 
 use journeyman_event::TaskState;
 use journeyman_event::state::TestRun;
-use journeyman_language::of_task;
+use journeyman_language::{leaves_examples, of_task};
 
 use crate::effects::first_chars;
 use crate::layout::{given_names, module_path};
@@ -49,27 +49,23 @@ fn shows_nothing(state: &TaskState, run: &TestRun) -> Option<String> {
     })
 }
 
-/// What the user said about the examples of the prompt after they were taken. They are run as they are, and whether they
-/// still hold is not for us to judge.
+/// What the user said after the examples of the prompt were taken, if it may take them back. They are run as they are.
+/// Answers to questions are part of the request.
 fn corrected_later(state: &TaskState) -> Option<String> {
     let examples = of_task(state).examples_in_short(state.given_tests());
-    let calls = || {
-        examples
-            .iter()
-            .filter_map(|example| example.split_once('('))
-    };
-    let speaks_of_them = |said: &str| {
-        let is_named = |name: &str| {
-            let mut ends = said.match_indices(name).map(|(at, _)| at + name.len());
-            !name.is_empty() && ends.any(|end| said[end..].trim_start().starts_with('('))
-        };
-        let lower = said.to_lowercase();
-        lower.contains("example") || calls().any(|(name, _)| is_named(name.trim()))
+    if examples.is_empty() {
+        return None;
+    }
+    let submission = state.submission.as_ref();
+    let is_answer = |said: &String| {
+        let mut questions = state.questions.iter();
+        questions.any(|question| said.starts_with(&question.text))
+            || submission.is_some_and(|task| task.answers.contains(said))
     };
     let mut later = state.instructions.iter();
-    let said = later.find(|said| !examples.is_empty() && speaks_of_them(said))?;
+    let said = later.find(|said| !is_answer(said) && !leaves_examples(said))?;
     Some(format!(
-        "the examples of the prompt passed as they stand there, and something was said about them later: {}",
+        "the examples of the prompt passed as they stand there, and what was said later may change them: {}",
         first_chars(said, SAID_CHARS_MAX)
     ))
 }
@@ -195,18 +191,23 @@ mod tests {
                 tests: journeyman_language::python::Python.examples(prompt).tests,
                 ..TaskSubmitted::of(prompt)
             }),
-            instructions: vec!["Use no loop.".to_owned(), said.to_owned()],
+            instructions: vec!["Use no recursion.".to_owned(), said.to_owned()],
             ..TaskState::default()
         };
         for said in [
             "double(2) should be 5",
             "Sorry, the example is wrong.",
-            "`double (2)` gives five, of course",
+            "Forget what I wrote about 2",
+            "Das letzte Beispiel stimmt nicht",
+            "2 -> 5",
+            "It must triple.",
+            "忘れてください",
+            "Rename the function to twice",
         ] {
             let told = corrected_later(&state(said));
             assert!(told.is_some_and(|told| told.contains(said)), "{said}");
         }
-        for said in ["Use integers.", "Name it double, and double nothing twice."] {
+        for said in ["Use dataclasses.", "Please add type hints. Thanks!"] {
             assert_eq!(corrected_later(&state(said)), None, "{said}");
         }
     }

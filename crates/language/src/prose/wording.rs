@@ -38,6 +38,15 @@ const POLITE: &str = "can u, can you, could you, hello, hey, hi, i need, i need 
 /// What is asked for, where a request has no verb.
 const THINGS: &str = "a class, a func, a function, a helper, a method, a module, a program, a python class, a python function, a python \
     module, a python program, a script, a small function, class, func, function, quick script";
+/// What code is, where a request has no verb and the word stands later: `A slugify function`.
+const NOUNS: &str = "calculator, class, converter, function, helper, method, module, parser, program, script, utility, validator";
+/// How a prompt begins that only says what its code does: `Slugify a title`, `Counts vowels`.
+const ACTIONS: &str = "add, calculate, capitalize, check, clamp, compute, concatenate, convert, count, decode, decompress, determine, divide, \
+    double, drop, encode, escape, estimate, evaluate, expand, extract, filter, find, flatten, format, group, insert, \
+    interleave, invert, join, list, map, mask, measure, merge, multiply, normalise, normalize, pad, parse, partition, \
+    rank, remove, replace, reverse, rotate, round, scale, search, select, shift, shorten, shuffle, slugify, sort, split, \
+    square, step, strip, subtract, sum, swap, tokenise, tokenize, transform, translate, transpose, trim, truncate, \
+    unescape, validate, verify, wrap, zip";
 /// A request in the middle of its sentence.
 const WISHES: &str =
     "need a class, need a function, want a class, want a function, would like a function";
@@ -90,6 +99,10 @@ const OF_DOCSTRINGS: &str = "doc, docs, docstring, docstrings, doctest, doctests
 /// Words that no whole sentence ends with: what they belong to follows.
 const HANGING: &str = "a, about, against, also, although, an, and, as, at, because, but, by, for, from, in, into, is, just, like, me, not, of, on, only, or, \
     rather, see, since, so, than, that, the, then, think, thinks, to, unlike, us, was, were, what, when, where, while, whereas, who, with";
+/// Words with which a title tells of what code does, and not of what it is to do: `A function that failed in production`.
+const REPORTING: &str = "am, are, been, but, bug, crashed, did, didn't, does, doesn't, fail, failed, fails, gave, had, happened, has, have, is, isn't, \
+    issue, live, log, lost, never, not, observed, problem, prod, production, report, reported, returned, saw, seen, still, \
+    twice, unexpected, unexpectedly, was, were, why";
 /// Verbs of [`MENDING`] by which code that is shown may be what is wrong.
 const REPAIRING: &str = "correct, debug, fix, repair";
 
@@ -222,6 +235,30 @@ pub(crate) fn names_a_thing(sentence: &str) -> bool {
     starts_with_any(sentence, THINGS)
         && !sentence.trim_end().ends_with([':', '：'])
         && !points_on(sentence)
+}
+
+/// Whether a sentence says what is wanted where nothing in its prompt asks for it: `Slugify a title.`, `A slugify function`.
+pub(crate) fn is_title(sentence: &str) -> bool {
+    /// The noun is among so many words.
+    const WORDS_MAX: usize = 5;
+    let lower = opening(sentence).to_lowercase();
+    let mut words = lower
+        .split(|c: char| !(c.is_alphanumeric() || c == '-'))
+        .filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    let is_action = has(ACTIONS, first)
+        || ["s", "es"].iter().any(|end| {
+            first
+                .strip_suffix(end)
+                .is_some_and(|verb| has(ACTIONS, verb))
+        });
+    let is_thing = has("a, an, i, we", first) && words.take(WORDS_MAX).any(|word| has(NOUNS, word));
+    (is_action || is_thing)
+        && !sentence.trim_end().ends_with([':', '：', '?', '!'])
+        && !points_on(sentence)
+        && !denies(sentence)
+        && !hangs(&lower)
+        && !says_any(sentence, REPORTING)
 }
 
 fn without_politeness(clause: &str) -> &str {

@@ -12,6 +12,8 @@ use super::reading::PromptTests;
 use super::sessions::ANY_DETAIL;
 use crate::Examples;
 
+/// The most lines named that are not run.
+const NAMED_MAX: usize = 3;
 /// How to have run what is not.
 const HOW_TO_RUN: &str = ". To run one, write a plain call and its result alone on a line below a line `Examples:`, or give a test file";
 
@@ -30,7 +32,13 @@ fn left_out(reading: &PromptTests) -> Option<String> {
     let mut text = if count == 1 {
         format!("1 line of your prompt looks like a test and is not run: `{first}`")
     } else {
-        format!("{count} lines of your prompt look like tests and are not run: `{first}`; ...")
+        let named = reading.left_out.iter().take(NAMED_MAX);
+        let named: Vec<String> = named.map(|line| format!("`{}`", clipped(line))).collect();
+        let more = if count > NAMED_MAX { "; ..." } else { "" };
+        format!(
+            "{count} lines of your prompt look like tests and are not run: {}{more}",
+            named.join("; ")
+        )
     };
     if let Some(call) = reading.contradicted.first() {
         let _ = write!(

@@ -471,6 +471,16 @@ fn as_written(call: &str, value: &str) -> String {
     if !is_fraction || digits == "0" {
         return format!("assert {call} == {value}");
     }
+    // What no rounding is likely to give: a fraction such as 2.5 or 0.125, which floating point represents exactly. Zeros at
+    // the end say to how many digits was rounded.
+    let exact = 2_f64.powi(i32::try_from(digits.len()).unwrap_or(i32::MAX));
+    let is_exact = !digits.ends_with('0')
+        && value
+            .parse()
+            .is_ok_and(|value: f64| (value * exact).fract() == 0.0);
+    if is_exact {
+        return format!("assert abs({call} - {value}) < 1e-9");
+    }
     if digits.len() == 1 {
         // A whole unit of the last place would let half of a result pass.
         return format!("assert abs({call} - {value}) < 0.0501  # to 1 digit, as written");

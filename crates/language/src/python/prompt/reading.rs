@@ -169,9 +169,9 @@ fn expected(test: &str) -> Option<(String, String)> {
     is_all.then(|| (spelled(&call), spelled(&value)))
 }
 
-/// A text with uniform quotation marks.
+/// A text with uniform quotation marks and without spaces behind commas.
 fn spelled(text: &str) -> String {
-    text.replace('"', "'")
+    text.replace('"', "'").replace(", ", ",")
 }
 
 fn contradicted<'f>(all: impl Iterator<Item = &'f FoundTest>) -> BTreeSet<String> {
@@ -436,6 +436,8 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     let text = line.text.trim();
     if !text.starts_with("assert ")
         || text.ends_with(';')
+        // Outside of a test function, nothing waits for it.
+        || text.contains("await ")
         || !line.is_own
         || prompt.function_around(at).is_some_and(is_named_as_a_test)
         || is_in_a_skipped_test(prompt, at)

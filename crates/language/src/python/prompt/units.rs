@@ -11,8 +11,8 @@ use super::beside::{is_formal, split_comment, without_parentheses};
 use super::prose_examples::{after_label, begins_with_an_example, call_at, examples_on, is_pair};
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
-    Closed, asks, closed, denies, doubts, doubts_docstrings, is_section, may_follow, may_precede,
-    names_a_thing, only_ends, opening, points_on, repairs, says_any, takes_back,
+    Closed, asks, closed, denies, doubts, doubts_docstrings, is_section, is_title, may_follow,
+    may_precede, names_a_thing, only_ends, opening, points_on, repairs, says_any, takes_back,
 };
 use crate::python::literal::literal;
 
@@ -192,6 +192,13 @@ impl Units {
         if let Some(first) = self.all.first_mut()
             && let Some(says) = &mut first.says
             && names_a_thing(&prompt.text[first.range.clone()])
+        {
+            (says.may_precede, says.asks) = (true, true);
+        }
+        if self.request().is_none()
+            && let Some(first) = self.all.first_mut()
+            && let Some(says) = &mut first.says
+            && is_title(&prompt.text[first.range.clone()])
         {
             (says.may_precede, says.asks) = (true, true);
         }
