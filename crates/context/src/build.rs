@@ -5,6 +5,7 @@ use journeyman_event::payload::{
     ContextBuilt, ContextDecision, FailureReason, Layer, Purpose, Verdict,
 };
 use journeyman_event::{ModuleName, TaskState, Tokens};
+use journeyman_knowledge::Graph;
 use journeyman_language::of_task;
 use journeyman_llm::{Message, MessageRole, ModelServer};
 use thiserror::Error;
@@ -19,6 +20,8 @@ use crate::sources::{SourceInput, collect_pieces};
 const ANSWER_MIN: Tokens = Tokens(192);
 /// A piece that would be cut to fewer characters than this is left out instead.
 const CUT_CHARS_MIN: usize = 160;
+/// The share of the context that related things may take: of a window of 8,192 tokens 1,200.
+const RELATED_PERCENT: u64 = 30;
 /// Marks the place where a piece was cut.
 const CUT_MARK: &str = "\n[... cut ...]\n";
 
@@ -35,6 +38,8 @@ pub struct Request<'a> {
     pub window: Tokens,
     /// The tools that may be called before answering.
     pub tools: &'a [ToolOffer],
+    /// What is known of the task; without it nothing related is shown.
+    pub graph: Option<&'a Graph>,
 }
 
 /// A prompt that fits, and how it was built.
@@ -97,6 +102,8 @@ pub async fn build(
         purpose: request.purpose,
         module,
         tools: request.tools,
+        graph: request.graph,
+        room: profile.context.percent(RELATED_PERCENT),
     };
     let mut pieces = collect_pieces(input).await;
     let bytes_before: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
@@ -214,10 +221,15 @@ fn decision(piece: &Piece, bytes_before: usize) -> ContextDecision {
     } else {
         (Verdict::Kept, String::new())
     };
+    let why: Vec<&str> = [piece.why.as_str(), why.as_str()]
+        .into_iter()
+        .filter(|why| !why.is_empty())
+        .collect();
     ContextDecision {
         piece: piece.name.clone(),
         verdict,
-        why,
+        why: why.join("; "),
+        bytes: Some(piece.text.len() as u64),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Piece {
     pub(crate) text: String,
     pub(crate) rank: Rank,
     pub(crate) keep: KeepEnd,
+    /// Why it is there, where that is not obvious.
+    pub(crate) why: String,
 }
 
 /// A piece whose beginning is kept when it is cut.
@@ -53,5 +55,6 @@ pub(crate) fn piece(layer: LayerName, rank: Rank, name: impl Into<String>, text:
         text,
         rank,
         keep: KeepEnd::Head,
+        why: String::new(),
     }
 }

@@ -10,6 +10,7 @@ mod given_tests;
 mod instructions;
 mod lookups;
 mod modules;
+mod related;
 mod request;
 mod rounds;
 mod task;
@@ -17,9 +18,10 @@ mod tools;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
+use journeyman_event::{TaskState, Tokens};
+use journeyman_knowledge::Graph;
 
 use crate::offer::ToolOffer;
 use crate::piece::Piece;
@@ -33,6 +35,10 @@ pub(crate) struct SourceInput<'a> {
     pub(crate) module: Option<&'a ModuleState>,
     /// The tools that may be called before answering.
     pub(crate) tools: &'a [ToolOffer],
+    /// What is known of the task, and how it is related.
+    pub(crate) graph: Option<&'a Graph>,
+    /// What related things may take together.
+    pub(crate) room: Tokens,
 }
 
 /// A source of pieces. It may look things up, but does not decide what fits.
@@ -47,6 +53,7 @@ const SOURCES: &[&dyn Source] = &[
     &task::Task,
     &modules::Modules,
     &dependencies::Dependencies,
+    &related::Related,
     &given_tests::GivenTests,
     &rounds::Rounds,
     &lookups::Lookups,

@@ -94,6 +94,7 @@ fn fix(state: &TaskState, window: u64) -> Result<BuiltContext, BuildError> {
         module: Some(&name),
         window: Tokens(window),
         tools: &[],
+        graph: None,
     };
     runtime.block_on(build(&Counter, request))
 }

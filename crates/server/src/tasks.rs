@@ -19,10 +19,11 @@ use journeyman_api::{
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TaskWebhook};
 use journeyman_event::{Principal, Priority, Revision, Sequence, TaskId, TaskState};
+use journeyman_journal::Moment;
 use journeyman_language::{default_language, find};
 use journeyman_queue::WhenFull;
 use journeyman_tasks::{Submission, Submitted};
-use journeyman_workflow::{GivenTests, Moment, load_at, prompt_note, prompt_problem};
+use journeyman_workflow::{GivenTests, load_at, prompt_note, prompt_problem};
 
 use crate::app::App;
 use crate::auth::Caller;

@@ -61,6 +61,10 @@ pub struct ContextDecision {
     /// The reason, where it is not obvious.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub why: String,
+    /// Bytes of it that were sent, 0 where it was left out: with these the prompt can be taken apart again. Older
+    /// versions did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Whether a piece of context was included.

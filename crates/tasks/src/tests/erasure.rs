@@ -37,6 +37,7 @@ fn service() -> (Tasks, Arc<Clock>) {
         time: clock.clone(),
         randomness,
         notices: Notices::new(Bus::start(), Arc::new(NoStamp)),
+        knowledge: no_index(),
         worker_context: None,
     };
     let many = journeyman_queue::QueueOptions {
