@@ -11,7 +11,7 @@ use crate::node::Node;
 /// The most nodes of one file that are visited; the rest is not in the outline.
 const NODES_MAX: usize = 1_000_000;
 /// The most characters of a signature or of a docstring line.
-const LINE_CHARS_MAX: usize = 200;
+const LINE_CHARS_MAX: usize = 400;
 
 /// The kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ pub struct Item {
     pub name: String,
     /// The class of a method, as an index into [`Outline::items`] before this item.
     pub parent: Option<usize>,
-    /// The signature on one line, at most 200 characters: `def add(a: int, b: int) -> int`.
+    /// The signature on one line, at most 400 characters: `def add(a: int, b: int) -> int`.
     pub signature: String,
-    /// The first line of the docstring, at most 200 characters; empty without one.
+    /// The first line of the docstring, at most 400 characters; empty without one.
     pub description: String,
     /// The byte range, without decorators.
     pub range: Range<usize>,
