@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use journeyman_context::{BuildError, Profile, Request, build};
 use journeyman_event::payload::Purpose;
-use journeyman_event::{Event, Payload, TaskState, Tokens};
+use journeyman_event::{Event, ModuleName, Payload, TaskState, Tokens};
 use journeyman_knowledge::Knowledge;
+use journeyman_language::of;
 use journeyman_llm::{
     Answer, Error as ModelError, Estimator, Message, ModelInfo, ModelServer, OnDelta,
     Request as ModelRequest, TokenCount,
@@ -31,6 +32,8 @@ use history::{History, history};
 const REDUCTIONS: [u64; 3] = [50, 70, 85];
 /// The most characters of an event's line in a flat summary.
 const LINE_CHARS_MAX: usize = 200;
+/// The language of the histories' code.
+const LANGUAGE: &str = "python";
 /// The largest window that is tried, in tokens.
 const WINDOW_MAX: u64 = 1_048_576;
 
@@ -203,7 +206,9 @@ fn flat_summary(events: &[Event], budget: Tokens) -> String {
     let mut left = budget - estimator.estimate(&prompt);
     let mut texts = Vec::new();
     for event in rest.iter().rev() {
-        let line = line(event);
+        let Some(line) = line(event) else {
+            continue;
+        };
         let tokens = estimator.estimate(&line);
         if tokens > left {
             break;
@@ -288,7 +293,7 @@ fn whole(event: &Event) -> String {
     let _ = match event.payload() {
         Payload::TaskSubmitted(asked) => write!(text, "\n{}", asked.prompt),
         Payload::PlanningComplete(plan) => plan.modules.iter().try_for_each(|module| {
-            let needs: Vec<&str> = module.depends_on.iter().map(|name| name.as_str()).collect();
+            let needs: Vec<&str> = module.depends_on.iter().map(ModuleName::as_str).collect();
             let needs = needs.join(", ");
             write!(
                 text,
@@ -297,6 +302,7 @@ fn whole(event: &Event) -> String {
             )
         }),
         Payload::UserIntervention(said) => write!(text, "\n{}", said.instruction),
+        Payload::ReviewCompleted(review) => write!(text, "\n{}", review.findings.join("\n")),
         Payload::CodeGenerated(code) => write!(text, "\n{}", code.source),
         Payload::TestsGenerated(tests) => write!(text, "\n{}", tests.source),
         Payload::TestPassed(run) => write!(text, ": {} passed", run.tests.len()),
@@ -309,16 +315,25 @@ fn whole(event: &Event) -> String {
     text
 }
 
-/// The beginning of an event on one line. Of a failed run the failed tests come first.
-fn line(event: &Event) -> String {
-    let mut text = whole(event);
-    if let Payload::TestFailed(run) = event.payload() {
-        let failed = run.tests.iter().filter(|test| !test.passed);
-        let failed: Vec<&str> = failed.map(|test| test.message.as_str()).collect();
-        let module = event.module().map_or("", |module| module.as_str());
-        text = format!("{} {module}: {}", event.kind(), failed.join("; "));
-    }
-    one_line(&text).chars().take(LINE_CHARS_MAX).collect()
+/// The beginning of what an event says, on one line: of code its definitions, of a failed run what failed. `None` if it says
+/// nothing.
+fn line(event: &Event) -> Option<String> {
+    let module = event.module().map_or("", |module| module.as_str());
+    let text = match event.payload() {
+        Payload::TestStarted(_) => return None,
+        Payload::CodeGenerated(code) => of(LANGUAGE)?.outline(&code.source),
+        Payload::TestFailed(run) => {
+            let failed = run.tests.iter().filter(|test| !test.passed);
+            let failed: Vec<&str> = failed.map(|test| test.message.as_str()).collect();
+            failed.join("; ")
+        }
+        _ => return Some(beginning(&whole(event))),
+    };
+    Some(beginning(&format!("{} {module}: {text}", event.kind())))
+}
+
+fn beginning(text: &str) -> String {
+    one_line(text).chars().take(LINE_CHARS_MAX).collect()
 }
 
 fn one_line(text: &str) -> String {

@@ -1,13 +1,15 @@
 //! Makes the histories: tasks of several modules that depend on each other in a chain, with facts in them.
 //!
-//! Names are random syllables, so that no name says what is asked for. The last module of the chain is corrected now.
+//! Names and sentences are random syllables, so that no name says what is asked for. A fact stands anywhere in what says it:
+//! in one of the sentences of an instruction, in one of the findings of the review, in any of a module's functions, in the
+//! failure of any of its rounds. The last module of the chain is corrected now.
 
 use std::fmt::{Display, Write as _};
 
 use journeyman_event::payload::{
     CodeGenerated, CodeOrigin, CodeUnderTest, Limits, PlannedModule, PlanningComplete,
-    TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestScope,
-    TestStarted, TestsGenerated, UserIntervention,
+    ReviewCompleted, TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed,
+    TestResult, TestScope, TestStarted, TestsGenerated, UserIntervention,
 };
 use journeyman_event::{
     ContentHash, Draft, Event, EventId, ModuleName, NewEvent, ORIGIN_HASH, Owner, Payload,
@@ -23,8 +25,14 @@ const DISTANCE_MAX: usize = 4;
 const BESIDE_MAX: usize = 3;
 /// The fewest and the most rounds of a module.
 const ROUNDS: (usize, usize) = (2, 18);
-/// The functions of a module.
-const FUNCTIONS: usize = 4;
+/// The fewest and the most functions of a module.
+const FUNCTIONS: (usize, usize) = (3, 9);
+/// The most parameters of a function beside the first.
+const PARAMETERS_MAX: usize = 4;
+/// The most sentences of an instruction or a finding beside the one that matters.
+const SENTENCES_MAX: usize = 3;
+/// Formatters write a longer signature on several lines.
+const LINE_CHARS_MAX: usize = 88;
 
 /// The events of a task, and the facts in them.
 #[derive(Debug)]
@@ -53,7 +61,8 @@ struct Module {
     /// Which of the functions is called by modules that need this one.
     interface: usize,
     rounds: usize,
-    /// The message of a test that failed in the first round.
+    /// The round with the failure that is a fact, and what the test says then.
+    failed_in: usize,
     failure: String,
 }
 
@@ -61,6 +70,8 @@ struct Function {
     name: String,
     /// The signature in the last version of the code.
     signature: String,
+    /// The signature before that.
+    early: String,
 }
 
 impl Module {
@@ -98,9 +109,43 @@ impl Choices {
         format!("{}_{}", self.word(), self.word())
     }
 
+    fn between(&self, (least, most): (usize, usize)) -> usize {
+        least + self.below(most + 1 - least)
+    }
+
     fn sentence(&self) -> String {
-        let words: Vec<String> = (0..6).map(|_| self.word()).collect();
+        let words: Vec<String> = (0..self.between((5, 14))).map(|_| self.word()).collect();
         words.join(" ")
+    }
+
+    /// The sentence among others.
+    fn told(&self, sentence: &str) -> String {
+        let count = self.below(SENTENCES_MAX + 1);
+        let mut sentences: Vec<String> = (0..count)
+            .map(|_| format!("The {}.", self.sentence()))
+            .collect();
+        sentences.insert(self.below(count + 1), sentence.to_owned());
+        sentences.join(" ")
+    }
+
+    /// What a test says that expects one number and gets another.
+    fn failure(&self) -> String {
+        format!("assert {} == {}", self.number(), self.number())
+    }
+
+    fn signature(&self, name: &str) -> String {
+        let count = self.below(PARAMETERS_MAX + 1);
+        let mut parameters = vec!["rows: list".to_owned()];
+        parameters.extend((0..count).map(|_| format!("{}: int = {}", self.word(), self.number())));
+        let line = format!("def {name}({}) -> int:", parameters.join(", "));
+        if line.len() <= LINE_CHARS_MAX {
+            return line;
+        }
+        let mut lines = format!("def {name}(\n");
+        for parameter in parameters {
+            let _ = writeln!(lines, "    {parameter},");
+        }
+        lines + ") -> int:"
     }
 }
 
@@ -168,7 +213,7 @@ pub(super) fn history(seed: u64) -> Result<History, Error> {
     for (distance, module) in chain(&modules) {
         let limit = choices.number();
         let text = format!("{} takes at most {limit} rows.", module.name);
-        let _ = write!(prompt, " {} {}: {text}", choices.sentence(), module.name);
+        let _ = write!(prompt, " {}", choices.told(&text));
         facts.push(Fact { distance, text });
     }
     let asked = TaskSubmitted {
@@ -187,6 +232,9 @@ pub(super) fn history(seed: u64) -> Result<History, Error> {
             source: tests(&choices, module),
         };
         writer.write(Some(&module.name), "tester", (0, None), tests)?;
+        if at == 0 {
+            facts.extend(review(&mut writer, &choices, &modules)?);
+        }
         for round in 1..=module.rounds {
             if at == 0 && round == module.rounds {
                 last_round = writer.events.len();
@@ -200,7 +248,7 @@ pub(super) fn history(seed: u64) -> Result<History, Error> {
                 choices.sentence()
             );
             let said = UserIntervention {
-                instruction: text.clone(),
+                instruction: choices.told(&text),
             };
             writer.write(None, "user", (0, None), said)?;
             facts.push(Fact { distance, text });
@@ -223,6 +271,24 @@ pub(super) fn history(seed: u64) -> Result<History, Error> {
     })
 }
 
+/// The review before the current module is corrected: a finding about each module of the chain, in no order.
+fn review(writer: &mut Writer, choices: &Choices, modules: &[Module]) -> Result<Vec<Fact>, Error> {
+    let mut facts = Vec::new();
+    let mut findings = Vec::new();
+    for (distance, module) in chain(modules) {
+        let name = &module.interface().name;
+        let text = format!("{name}() returns {} for no rows.", choices.number());
+        findings.insert(choices.below(findings.len() + 1), choices.told(&text));
+        facts.push(Fact { distance, text });
+    }
+    let review = ReviewCompleted {
+        findings,
+        problem: None,
+    };
+    writer.write(None, "reviewer", (0, None), review)?;
+    Ok(facts)
+}
+
 /// The modules that facts are about, with their distances. The first modules are the chain, in the order of distance.
 fn chain(modules: &[Module]) -> impl Iterator<Item = (usize, &Module)> {
     modules.iter().enumerate().skip(1).take(DISTANCE_MAX)
@@ -234,14 +300,17 @@ fn modules(choices: &Choices) -> Vec<Module> {
     let rounds_max = ROUNDS.0 + choices.below(ROUNDS.1 - ROUNDS.0);
     let mut modules: Vec<Module> = (0..=DISTANCE_MAX + beside)
         .map(|at| {
-            let functions = (0..FUNCTIONS).map(|_| {
-                let (name, option) = (choices.name(), choices.word());
-                let signature = format!(
-                    "def {name}(rows: list, {option}: int = {}) -> int",
-                    choices.number()
-                );
-                Function { name, signature }
-            });
+            let functions: Vec<Function> = (0..choices.between(FUNCTIONS))
+                .map(|_| {
+                    let name = choices.name();
+                    Function {
+                        signature: choices.signature(&name),
+                        early: choices.signature(&name),
+                        name,
+                    }
+                })
+                .collect();
+            let rounds = ROUNDS.0 + choices.below(rounds_max);
             Module {
                 name: format!("{package}.{}", choices.name()),
                 needs: if at < DISTANCE_MAX {
@@ -249,10 +318,11 @@ fn modules(choices: &Choices) -> Vec<Module> {
                 } else {
                     Vec::new()
                 },
-                functions: functions.collect(),
-                interface: choices.below(FUNCTIONS),
-                rounds: ROUNDS.0 + choices.below(rounds_max),
-                failure: format!("expected {}, got {}", choices.number(), choices.sentence()),
+                interface: choices.below(functions.len()),
+                functions,
+                rounds,
+                failed_in: 1 + choices.below(rounds - 1),
+                failure: choices.failure(),
             }
         })
         .collect();
@@ -320,10 +390,22 @@ fn write_round(
     let broken = choices.below(module.functions.len());
     let results = module.functions.iter().enumerate().map(|(nth, function)| {
         let is_failed = !passes && nth == broken;
-        let message = match (is_failed, round) {
-            (false, _) => String::new(),
-            (true, 1) => module.failure.clone(),
-            (true, _) => format!("expected {}, got {}", choices.number(), choices.sentence()),
+        let message = if is_failed {
+            let what = if round == module.failed_in {
+                module.failure.clone()
+            } else {
+                choices.failure()
+            };
+            let (name, line) = (&function.name, choices.number());
+            format!(
+                "{file}:{line}: in test_{name}\n    assert {name}([{}]) == {}\nE   {what}\nE    +  where {} = {name}([{}])",
+                choices.number(),
+                choices.number(),
+                choices.number(),
+                choices.number(),
+            )
+        } else {
+            String::new()
         };
         TestResult {
             name: format!("{file}::test_{}", function.name),
@@ -367,12 +449,16 @@ fn source(choices: &Choices, modules: &[Module], at: usize, is_last: bool) -> St
         );
     }
     for (nth, function) in module.functions.iter().enumerate() {
-        let early = format!("def {}(rows: list) -> int", function.name);
-        let signature = if is_last { &function.signature } else { &early };
+        let signature = if is_last {
+            &function.signature
+        } else {
+            &function.early
+        };
         let _ = writeln!(
             text,
-            "\n\n{signature}:\n    \"\"\"{}.\"\"\"\n    total = {}\n    for row in rows:\n        \
+            "\n\n{signature}\n    \"\"\"{}.\n\n    {}.\n    \"\"\"\n    total = {}\n    for row in rows:\n        \
              if row > {}:\n            total += row * {}",
+            choices.sentence(),
             choices.sentence(),
             choices.number(),
             choices.number(),
