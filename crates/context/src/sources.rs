@@ -18,13 +18,14 @@ mod tools;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
-use journeyman_event::{TaskState, Tokens};
 use journeyman_knowledge::Graph;
 
 use crate::offer::ToolOffer;
 use crate::piece::Piece;
+use crate::profile::Profile;
 
 /// The call for which pieces are collected.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,8 @@ pub(crate) struct SourceInput<'a> {
     pub(crate) tools: &'a [ToolOffer],
     /// What is known of the task, and how it is related.
     pub(crate) graph: Option<&'a Graph>,
-    /// What related things may take together.
-    pub(crate) room: Tokens,
+    /// The shares of the window.
+    pub(crate) profile: &'a Profile,
 }
 
 /// A source of pieces. It may look things up, but does not decide what fits.
@@ -53,8 +54,8 @@ const SOURCES: &[&dyn Source] = &[
     &task::Task,
     &modules::Modules,
     &dependencies::Dependencies,
-    &related::Related,
     &given_tests::GivenTests,
+    &related::Related,
     &rounds::Rounds,
     &lookups::Lookups,
     &instructions::Instructions,

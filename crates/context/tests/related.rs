@@ -6,6 +6,8 @@ mod common;
 #[path = "../../knowledge/tests/common/mod.rs"]
 mod life;
 
+use std::fmt::Write as _;
+
 use common::Counter;
 use journeyman_context::{BuiltContext, Request, build};
 use journeyman_event::payload::{Purpose, ReviewCompleted, UserIntervention, Verdict};
@@ -79,12 +81,14 @@ async fn a_module_sees_what_its_dependencies_need_and_what_failed_there_with_the
     let (text, related) = told(&built);
     assert!(
         text.contains(
-            "# Module shop.money exists too\n\
-             [-> shop.sums -> add_amounts -> parse_amount] def parse_amount(text: str) -> int: Reads an amount in cents."
+            "# Module shop.money exists too\n[-> shop.sums -> shop.money -> Money] class Money\n"
         ),
         "{text}"
     );
-    assert!(text.contains("-> Money] class Money"), "{text}");
+    assert!(
+        text.contains("[-> shop.sums -> add_amounts -> parse_amount] def parse_amount(text: str) -> int: Reads an amount in cents."),
+        "{text}"
+    );
     let failure =
         "test_adds failed with shop.sums version 1: assert '1' == 3; gone with shop.sums version 2";
     assert!(text.contains(failure), "{text}");
@@ -171,24 +175,33 @@ async fn the_prompts_of_a_task_to_which_the_graph_adds_nothing_are_byte_for_byte
 }
 
 #[tokio::test]
-async fn what_is_related_keeps_to_its_share() {
+async fn what_is_related_keeps_to_the_share_of_the_context_and_yields_before_what_is_at_hand() {
     let mut life = shop();
     let mut money = MONEY.to_owned();
-    for at in 0..400 {
-        money.push_str(&format!(
+    for at in 0..1_200 {
+        let _ = write!(
+            money,
             "\n\ndef convert_to_currency_{at}(amount: int) -> int:\n    return {at}\n"
-        ));
+        );
     }
     life.code("shop.money", 2, &money);
     let (_, related) = told(&asked(&life, Purpose::Code, Some("shop.cart"), 8_192, true).await);
     assert!(
         related
             .iter()
-            .any(|(_, _, why)| why.contains("more are beyond 1204 tokens")),
+            .any(|(_, _, why)| why.contains("more are beyond 4014 tokens")),
         "{related:?}"
     );
     let with = asked(&life, Purpose::Code, Some("shop.cart"), 8_192, true).await;
     let without = asked(&life, Purpose::Code, Some("shop.cart"), 8_192, false).await;
     let taken = with.prompt_tokens - without.prompt_tokens;
-    assert!(taken > Tokens(600) && taken < Tokens(1_600), "{taken}");
+    assert!(taken > Tokens(3_000) && taken < Tokens(4_500), "{taken}");
+    // In a window that is too small for it, it is what goes first.
+    let (text, related) = told(&asked(&life, Purpose::Code, Some("shop.cart"), 700, true).await);
+    for (name, verdict, why) in &related {
+        assert_eq!(*verdict, Verdict::Cut, "{name}: {why}");
+        assert!(why.contains("no room for more: "), "{name}: {why}");
+    }
+    assert!(text.contains("# Module shop.cart"), "{text}");
+    assert!(!text.contains("[... cut ...]"), "{text}");
 }

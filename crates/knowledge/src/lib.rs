@@ -22,6 +22,7 @@ mod related;
 mod render;
 mod search;
 mod sent;
+mod telling;
 mod words;
 
 pub use difference::{Change, Difference, PieceChange, difference};
@@ -34,3 +35,4 @@ pub use related::{Depth, Related, RelatedNode, Step, Walk};
 pub use render::{dot, svg};
 pub use search::{Found, Index};
 pub use sent::{SentCall, SentError, SentPiece, sent};
+pub use telling::telling;

@@ -154,6 +154,7 @@ impl<'k> Builder<'k> {
                     kind: Kind::Attempt,
                     label: format!("{name}@{version}"),
                     summary: format!("Version {version} ({origin}): {tests}"),
+                    brief: None,
                     module: Some(Arc::clone(name)),
                     actor: None,
                     source: Some(attempt.sequence),
@@ -197,6 +198,7 @@ impl<'k> Builder<'k> {
                 kind,
                 label: item.name.clone(),
                 summary: described(item),
+                brief: Some(item.signature.clone()),
                 module: Some(Arc::clone(name)),
                 actor: None,
                 source: code.sequence,
@@ -320,6 +322,7 @@ impl<'k> Builder<'k> {
                     kind: Kind::Library,
                     label: library.to_owned(),
                     summary: format!("The library {library}"),
+                    brief: None,
                     module: None,
                     actor: None,
                     source: None,
@@ -724,6 +727,7 @@ fn node_of(kind: Kind, told: &Told) -> Node {
         kind,
         label: told.label.clone(),
         summary: cut(&told.text, SUMMARY_CHARS_MAX),
+        brief: None,
         module: told.module.clone(),
         actor: Some(Arc::clone(&told.actor)),
         source: Some(told.sequence),
@@ -741,6 +745,7 @@ fn node_of_module(name: &Arc<str>, module: &Module) -> Node {
         kind: Kind::Module,
         label: name.to_string(),
         summary: cut(&module.purpose, SUMMARY_CHARS_MAX),
+        brief: None,
         module: Some(Arc::clone(name)),
         actor: None,
         source: code.and_then(|code| code.sequence).or(module.planned),
@@ -795,6 +800,7 @@ fn node_of_test(known: &Knowledge, name: &TestName, suite: Option<&Suite>) -> No
         kind: Kind::Test,
         label: name.name.clone(),
         summary: format!("{}: {outcome}", name.name),
+        brief: None,
         module: module.map(|(name, _)| Arc::clone(name)),
         actor: None,
         source,
@@ -813,6 +819,13 @@ fn node_of_failure(known: &Knowledge, failure: &Failure) -> Node {
         .into_iter()
         .map(|(module, versions)| format!("{module} version {}", versions.join(", ")))
         .collect();
+    let mut brief = failure.what.clone();
+    if !failure.message.is_empty() {
+        brief = format!("{brief}: {}", failure.message);
+    }
+    if failure.fixed.is_some() {
+        brief.push_str(" (gone)");
+    }
     let mut summary = failure.what.clone();
     if !seen.is_empty() {
         summary = format!("{summary} with {}", seen.join(" and "));
@@ -841,6 +854,7 @@ fn node_of_failure(known: &Knowledge, failure: &Failure) -> Node {
         kind: Kind::Error,
         label: failure.what.clone(),
         summary: cut(&summary, SUMMARY_CHARS_MAX),
+        brief: Some(brief),
         module: failure.module.clone(),
         actor: None,
         source: Some(failure.sequence),

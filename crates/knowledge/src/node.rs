@@ -106,6 +106,8 @@ pub struct Node {
     pub label: String,
     /// The content in at most 2,000 characters, such as a signature with its docstring, an instruction or a failure.
     pub summary: String,
+    /// What matters most of the content where that is not its beginning: of code the signature, of a failure its message.
+    pub brief: Option<String>,
     /// The module it belongs to, if any.
     pub module: Option<Arc<str>>,
     /// The actor of the event, for tasks, decisions and looked-up texts.
@@ -125,6 +127,11 @@ impl Node {
     /// version of the code.
     pub fn is_stale(&self) -> bool {
         self.clock.happens_before(&self.touched)
+    }
+
+    /// What matters most of the content; for prose the content itself.
+    pub fn brief(&self) -> &str {
+        self.brief.as_deref().unwrap_or(&self.summary)
     }
 }
 

@@ -13,13 +13,14 @@ use journeyman_syntax::{Outline, Source};
 
 use crate::graph::Graph;
 use crate::link::assemble;
+use crate::telling::telling;
 
 /// The most failures, decisions and looked-up texts of a task, each. The oldest are dropped.
 const TOLD_MAX: usize = 1_000;
 /// The most characters of a decision or looked-up text.
 const TEXT_CHARS_MAX: usize = 2_000;
 /// The most characters of a failure message.
-const MESSAGE_CHARS_MAX: usize = 200;
+const MESSAGE_CHARS_MAX: usize = 300;
 
 /// The knowledge of a task, or of the files of a repository.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -521,10 +522,8 @@ impl Knowledge {
     fn failed(&mut self, event: &Event, run: &Run, tests: &[TestResult]) {
         for test in tests.iter().filter(|test| !test.passed) {
             let name = self.test_name(&test.name);
-            let mut lines = test.message.lines().map(str::trim);
-            let message = lines.find(|line| !line.is_empty()).unwrap_or_default();
             let what = format!("{} failed", name.name);
-            self.fail_in(event, run, Some(name), &what, message);
+            self.fail_in(event, run, Some(name), &what, &telling(&test.message));
         }
     }
 

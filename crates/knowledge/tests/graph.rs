@@ -14,7 +14,7 @@ use journeyman_event::payload::{
 };
 use journeyman_event::{ContentHash, ModuleName, Payload, Tokens};
 use journeyman_knowledge::{
-    Depth, Graph, Index, Kind, Knowledge, NodeId, NotFound, Relation, Walk, dot, svg,
+    Depth, Graph, Index, Kind, Knowledge, NodeId, NotFound, RelatedNode, Relation, Walk, dot, svg,
 };
 use proptest::prelude::*;
 
@@ -359,7 +359,7 @@ fn modules(all: &[(&str, &[&str])]) -> Graph {
 
 fn told(graph: &Graph, focus: &str, walk: Walk) -> Vec<String> {
     let related = graph.related(&[NodeId::new(Kind::Module, focus)], walk);
-    let mut told: Vec<String> = related.nodes.iter().map(|one| one.arrows()).collect();
+    let mut told: Vec<String> = related.nodes.iter().map(RelatedNode::arrows).collect();
     told.sort();
     told
 }

@@ -1,19 +1,23 @@
 //! Nodes of the knowledge graph that are related to the current module and that no other source shows: interfaces of
 //! indirect dependencies and of callers, decisions about other modules, and failures of other modules.
 //!
-//! Each entry begins with its path: `[-> shop.sums -> add]` follows links from the module, `[<- shop.report]` goes
-//! against them.
+//! An entry begins with its path: `[-> shop.sums -> add]` follows links from the module, `[<- shop.report]` goes
+//! against them. What is less related, or has no room, is told in one line without it.
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use journeyman_event::Role;
 use journeyman_event::payload::Purpose;
+use journeyman_event::{Role, Tokens};
 use journeyman_knowledge::{Depth, Kind, Node, NodeId, RelatedNode, Walk};
+use journeyman_llm::Estimator;
 
 use super::{Source, SourceInput};
-use crate::piece::{LayerName, Piece, Rank, piece};
+use crate::piece::{Entry, LayerName, Piece, Rank, beginning, piece_of_entries};
 use crate::purpose::Descriptor;
+
+/// An entry has about so many times the tokens of its short form.
+const LINES_OF_ENTRY: u64 = 4;
 
 pub(crate) struct Related;
 
@@ -53,13 +57,6 @@ impl Group {
             Self::Failures => "related failures".to_owned(),
         }
     }
-
-    const fn rank(&self) -> Rank {
-        match self {
-            Self::Code(_) | Self::Decisions => Rank::Medium,
-            Self::LookedUp | Self::Failures => Rank::Low,
-        }
-    }
 }
 
 #[async_trait]
@@ -87,33 +84,72 @@ fn related(input: SourceInput<'_>) -> Vec<Piece> {
         .collect();
     let walk = Walk {
         depth: Depth::WHOLE,
-        tokens: input.room,
+        tokens: Tokens(input.profile.context.0.saturating_mul(LINES_OF_ENTRY)),
     };
     let related = graph.related_if(&focus, walk, |node| adds(input, node));
-    let mut groups: BTreeMap<Group, Vec<&RelatedNode<'_>>> = BTreeMap::new();
+    let highest = related.nodes.first().map_or(1.0, |node| node.rank);
+    let estimator = Estimator::default();
+    let (mut in_full, mut in_all) = (input.profile.related, input.profile.context);
+    let mut left_out = related.left_out;
+    let mut groups: BTreeMap<Group, Vec<(&RelatedNode<'_>, Entry)>> = BTreeMap::new();
     for node in &related.nodes {
-        groups.entry(Group::of(node.node)).or_default().push(node);
+        let worth = node.rank / highest;
+        let line = line(node.node);
+        let (entry, tokens) = if node.tokens <= in_full {
+            in_full = in_full - node.tokens;
+            let entry = Entry::shortened(node.to_string(), line, worth);
+            (entry, node.tokens)
+        } else {
+            let tokens = estimator.estimate(&line);
+            (Entry::shortened(line.clone(), line, worth), tokens)
+        };
+        if tokens > in_all {
+            left_out += 1;
+            continue;
+        }
+        in_all = in_all - tokens;
+        let group = groups.entry(Group::of(node.node)).or_default();
+        group.push((node, entry));
     }
-    let beyond = match related.left_out {
+    let beyond = match left_out {
         0 => String::new(),
-        left_out => format!("; {left_out} more are beyond {} tokens", input.room),
+        left_out => format!(
+            "; {left_out} more are beyond {} tokens",
+            input.profile.context
+        ),
     };
-    let pieces = groups.into_iter().map(|(group, nodes)| {
-        let entries: Vec<String> = nodes.iter().map(ToString::to_string).collect();
-        let text = format!("# {}\n{}", group.heading(), entries.join("\n"));
-        let distances = nodes.iter().map(|node| node.distance());
-        let rank: f64 = nodes.iter().map(|node| node.rank).sum();
+    let pieces = groups.into_iter().map(|(group, mut nodes)| {
+        // Not by rank, which changes from call to call: what stays the same is to stay in its place.
+        nodes.sort_by_key(|(node, _)| (node.node.line, node.node.source));
+        let distances = nodes.iter().map(|(node, _)| node.distance());
+        let rank: f64 = nodes.iter().map(|(node, _)| node.rank).sum();
         let why = format!(
             "{} of the graph from {} relations away, rank {rank:.3}{beyond}",
             nodes.len(),
             distances.min().unwrap_or_default(),
         );
+        let entries = nodes.into_iter().map(|(_, entry)| entry);
+        let heading = format!("# {}", group.heading());
         Piece {
             why,
-            ..piece(LayerName::State, group.rank(), group.name(), text)
+            ..piece_of_entries(
+                LayerName::State,
+                Rank::Medium,
+                group.name(),
+                heading,
+                entries.collect(),
+            )
         }
     });
     pieces.collect()
+}
+
+/// A node on one line.
+fn line(node: &Node) -> String {
+    match node.kind {
+        Kind::Function | Kind::Class => node.brief().to_owned(),
+        _ => beginning(node.brief(), node.source),
+    }
 }
 
 /// Whether a node adds something that no other source shows.
