@@ -135,6 +135,9 @@ pub struct ModelCallCompleted {
     pub repeated: Option<String>,
     /// The number of prompt tokens.
     pub prompt_tokens: Tokens,
+    /// How many of them the model server had in its cache from an earlier call, as it reports it.
+    #[serde(default, skip_serializing_if = "Tokens::is_zero")]
+    pub cached_tokens: Tokens,
     /// The number of generated tokens.
     pub completion_tokens: Tokens,
     /// Whether the model server counted the tokens; otherwise the numbers are estimates.
