@@ -15,6 +15,9 @@ use crate::events::{EventPage, EventsQuery, LinesQuery, StreamQuery};
 use crate::files::{ContextView, FileList, FileQuery};
 use crate::hooks::{HookList, HookView};
 use crate::interventions::{NewIntervention, Nothing};
+use crate::knowledge::{
+    ContextDiff, ContextDiffQuery, GraphQuery, GraphView, SearchQuery, SearchView,
+};
 use crate::server::{Health, QueueChange, QueueView, Ready, ServedSettings, Ticket};
 use crate::tasks::{
     AtQuery, ForkQuery, ForkTask, ListQuery, NewTask, Position, RetryTask, TaskPage, TaskQuery,
@@ -234,6 +237,16 @@ impl Call<Text> {
         Self::get_with(&address, query)
     }
 
+    /// Gets the graph of a task as a drawing.
+    pub fn graph_svg(task: &TaskId, moment: Option<Sequence>) -> Self {
+        Self::get_with(&format!("{}/graph.svg", of_task(task)), &at(moment))
+    }
+
+    /// Gets the graph of a task in the language of Graphviz.
+    pub fn graph_dot(task: &TaskId, moment: Option<Sequence>) -> Self {
+        Self::get_with(&format!("{}/graph.dot", of_task(task)), &at(moment))
+    }
+
     /// Gets the queue's metrics in the text format of Prometheus.
     pub fn metrics() -> Self {
         Self::get("/metrics".to_owned())
@@ -259,6 +272,27 @@ impl Call<ContextView> {
     /// Gets the last prompt sent to the model, or the last one before a position.
     pub fn context(task: &TaskId, moment: Option<Sequence>) -> Self {
         Self::get_with(&format!("{}/context", of_task(task)), &at(moment))
+    }
+}
+
+impl Call<ContextDiff> {
+    /// Compares the prompts of two calls of the model.
+    pub fn context_diff(task: &TaskId, query: &ContextDiffQuery) -> Self {
+        Self::get_with(&format!("{}/context/diff", of_task(task)), query)
+    }
+}
+
+impl Call<GraphView> {
+    /// Gets what is known of a task as a graph, as it is or as it was after a position.
+    pub fn graph(task: &TaskId, query: &GraphQuery) -> Self {
+        Self::get_with(&format!("{}/graph", of_task(task)), query)
+    }
+}
+
+impl Call<SearchView> {
+    /// Searches what is known of all tasks.
+    pub fn search(query: &SearchQuery) -> Self {
+        Self::get_with("/api/v1/search", query)
     }
 }
 

@@ -55,6 +55,19 @@ pub struct MessageView {
     pub content: String,
 }
 
+/// A piece that a prompt was put together from, or might have been.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PieceView {
+    /// What it is.
+    pub piece: String,
+    /// `kept`, `cut` or `left_out`.
+    pub verdict: Option<String>,
+    /// Why, where that was said.
+    pub why: Option<String>,
+    /// What it took, where it was sent and that is known: its share of the prompt's tokens.
+    pub tokens: Option<u64>,
+}
+
 /// A call of the model: what it was asked.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ContextView {
@@ -68,6 +81,10 @@ pub struct ContextView {
     pub messages: Vec<MessageView>,
     /// The JSON schema that the answer had to fit.
     pub schema: Option<String>,
+    /// The pieces that the messages were put together from, in order, those that were left out among them.
+    pub pieces: Vec<PieceView>,
+    /// The model's window.
+    pub window: Option<u64>,
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
     /// Whether the model server counted them.

@@ -13,6 +13,7 @@ mod hooks;
 mod http_transport;
 mod interventions;
 pub mod json;
+mod knowledge;
 pub mod limits;
 mod problem;
 pub mod schema;
@@ -25,7 +26,7 @@ pub use call::{Call, Request, Stream, Text};
 pub use client::{Answer, AuthenticatedClient, Client, Error, Tagged, Transport, Unreachable};
 pub use erasure::{DeleteQuery, ErasedTask};
 pub use events::{BlobPath, EventPage, EventView, EventsQuery, LinesQuery, SentEvent, StreamQuery};
-pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView};
+pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView, PieceView};
 pub use hooks::{
     EventFilter, HOOK_EVENT_KINDS, HookList, HookPath, HookView, NewWebhook, Reference,
     TASK_VARIABLE_PREFIX, TERMINAL_KINDS, Target, check_webhook, parse_webhook_url,
@@ -33,6 +34,10 @@ pub use hooks::{
 };
 pub use http_transport::{HttpTransport, Watch, etag_of};
 pub use interventions::{NewIntervention, Nothing};
+pub use knowledge::{
+    ContextDiff, ContextDiffQuery, ContextHead, FoundView, GraphQuery, GraphView, HitView,
+    LinkView, NodeView, PieceChangeView, RelatedNodeView, RelatedView, SearchQuery, SearchView,
+};
 pub use limits::{CheckedTask, LimitError};
 pub use problem::Problem;
 pub use server::{
@@ -41,7 +46,7 @@ pub use server::{
 pub use tasks::{
     Answer as GivenAnswer, AtQuery, ForkQuery, ForkTask, IdempotencyKey, IfMatch, IfNoneMatch,
     Language, ListQuery, NewTask, NewTest, Position, PriorityWord, RetryTask, TaskName, TaskPage,
-    TaskPath, TaskQuery, ToolPattern, task_name,
+    TaskPath, TaskQuery, ToolPattern, new_task_name, task_name,
 };
 pub use tools::{
     AgentList, AgentView, CallView, CallsView, ToolCalls, ToolList, ToolStep, ToolView,

@@ -142,6 +142,15 @@ impl TaskName {
     }
 }
 
+/// The id of a new task as a field of a request. Ids that begin with `sys.` belong to the system.
+pub fn new_task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
+    if text.starts_with("sys.") {
+        let reason = "ids that begin with `sys.` belong to the system; choose another";
+        return Err(Problem::field(field, reason));
+    }
+    task_name(field, text)
+}
+
 /// A task's id as a field of a request.
 pub fn task_name(field: &str, text: &str) -> Result<TaskId, Problem> {
     TaskId::new(text).map_err(|error| Problem::field(field, error.to_string()))

@@ -1,26 +1,26 @@
-//! Fits the pieces of a prompt into the context window. Tokens are counted by the model server if it can count. The
-//! piece of the lowest rank is cut or left out first, until the prompt fits the window and the rest of the token budget.
+//! Builds the prompt of a call from its pieces, within the context window and the rest of the token budget. Tokens are
+//! counted by the model server if it can count; `fit.rs` decides what yields.
+
+use std::borrow::Cow;
 
 use journeyman_event::payload::{
     ContextBuilt, ContextDecision, FailureReason, Layer, Purpose, Verdict,
 };
 use journeyman_event::{ModuleName, TaskState, Tokens};
+use journeyman_knowledge::Graph;
 use journeyman_language::of_task;
 use journeyman_llm::{Message, MessageRole, ModelServer};
 use thiserror::Error;
 
+use crate::fit::shrink;
 use crate::offer::ToolOffer;
-use crate::piece::{KeepEnd, LayerName, Piece, Rank};
+use crate::piece::{Body, Extent, LayerName, Piece};
 use crate::profile::Profile;
 use crate::purpose::Descriptor;
 use crate::sources::{SourceInput, collect_pieces};
 
 /// The shortest useful answer, in tokens. If there is less room, the call is not made.
 const ANSWER_MIN: Tokens = Tokens(192);
-/// A piece that would be cut to fewer characters than this is left out instead.
-const CUT_CHARS_MIN: usize = 160;
-/// Marks the place where a piece was cut.
-const CUT_MARK: &str = "\n[... cut ...]\n";
 
 /// The input of [`build`].
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub window: Tokens,
     /// The tools that may be called before answering.
     pub tools: &'a [ToolOffer],
+    /// What is known of the task; without it nothing related is shown.
+    pub graph: Option<&'a Graph>,
 }
 
 /// A prompt that fits, and how it was built.
@@ -97,9 +99,11 @@ pub async fn build(
         purpose: request.purpose,
         module,
         tools: request.tools,
+        graph: request.graph,
+        profile: &profile,
     };
     let mut pieces = collect_pieces(input).await;
-    let bytes_before: Vec<usize> = pieces.iter().map(|piece| piece.text.len()).collect();
+    let bytes_before: Vec<usize> = pieces.iter().map(|piece| piece.text().len()).collect();
 
     let (messages, count) = loop {
         let messages = messages(system, &pieces);
@@ -156,10 +160,10 @@ fn answer_share(profile: &Profile, descriptor: &Descriptor, thinks: bool) -> Tok
 
 /// The system prompt, and one user message with all pieces that have text.
 fn messages(system: &str, pieces: &[Piece]) -> Vec<Message> {
-    let texts: Vec<&str> = pieces
+    let texts: Vec<Cow<'_, str>> = pieces
         .iter()
-        .filter(|piece| !piece.text.is_empty())
-        .map(|piece| piece.text.as_str())
+        .map(Piece::text)
+        .filter(|text| !text.is_empty())
         .collect();
     vec![
         Message {
@@ -173,51 +177,38 @@ fn messages(system: &str, pieces: &[Piece]) -> Vec<Message> {
     ]
 }
 
-/// Shortens the prompt by about `excess` tokens, at the piece of the lowest rank. Returns false if nothing can
-/// be shortened any more.
-fn shrink(pieces: &mut [Piece], excess: Tokens) -> bool {
-    let candidate = pieces
-        .iter_mut()
-        .filter(|piece| piece.rank < Rank::Critical && !piece.text.is_empty())
-        .min_by_key(|piece| (piece.rank, std::cmp::Reverse(piece.text.len())));
-    let Some(piece) = candidate else {
-        return false;
-    };
-    // A token has about four characters. Three cut a little too much, which costs less than another round of counting.
-    let excess_chars = usize::try_from(excess.0.saturating_mul(3)).unwrap_or(usize::MAX);
-    let chars = piece.text.chars().count();
-    let rest = chars.saturating_sub(excess_chars.saturating_add(CUT_MARK.len()));
-    if piece.rank < Rank::High || rest < CUT_CHARS_MIN {
-        piece.text.clear();
-        return true;
-    }
-    let text: Vec<char> = piece.text.chars().collect();
-    piece.text = match piece.keep {
-        KeepEnd::Head => text[..rest].iter().collect::<String>() + CUT_MARK,
-        KeepEnd::Tail => CUT_MARK.to_owned() + &text[chars - rest..].iter().collect::<String>(),
-    };
-    true
-}
-
 /// What became of a piece that had this many bytes before the prompt was fitted.
 fn decision(piece: &Piece, bytes_before: usize) -> ContextDecision {
-    let (verdict, why) = if piece.text.is_empty() {
-        (
+    let bytes = piece.text().len();
+    let (verdict, what) = match (&piece.body, bytes) {
+        (_, 0) => (
             Verdict::LeftOut,
             format!("no room for {bytes_before} bytes"),
-        )
-    } else if piece.text.contains(CUT_MARK) && piece.text.len() < bytes_before {
-        (
-            Verdict::Cut,
-            format!("{} of {bytes_before} bytes", piece.text.len()),
-        )
-    } else {
-        (Verdict::Kept, String::new())
+        ),
+        (Body::Text { .. }, _) if bytes != bytes_before => {
+            (Verdict::Cut, format!("{bytes} of {bytes_before} bytes"))
+        }
+        (Body::Entries { entries, .. }, _) if bytes != bytes_before => {
+            let count = |extent: Extent| entries.iter().filter(|one| one.extent == extent).count();
+            let what = format!(
+                "no room for more: {} shortened and {} left out of {}",
+                count(Extent::Line),
+                count(Extent::Nothing),
+                entries.len()
+            );
+            (Verdict::Cut, what)
+        }
+        _ => (Verdict::Kept, String::new()),
     };
+    let why: Vec<&str> = [piece.why.as_str(), what.as_str()]
+        .into_iter()
+        .filter(|why| !why.is_empty())
+        .collect();
     ContextDecision {
         piece: piece.name.clone(),
         verdict,
-        why,
+        why: why.join("; "),
+        bytes: Some(bytes as u64),
     }
 }
 
@@ -228,7 +219,7 @@ fn layers(profile: &Profile, system: &str, pieces: &[Piece], total: Tokens) -> V
         pieces
             .iter()
             .filter(|piece| piece.layer == layer)
-            .map(|piece| piece.text.len())
+            .map(|piece| piece.text().len())
             .sum()
     };
     let parts = [

@@ -6,6 +6,7 @@
 //! to count tokens) and stores nothing.
 
 mod build;
+mod fit;
 mod offer;
 mod piece;
 mod profile;

@@ -14,6 +14,9 @@ pub struct Profile {
     pub task: Tokens,
     /// For all other parts of the prompt.
     pub context: Tokens,
+    /// The part of it in which what is related is told in full: of a window of 8,192 tokens 1,204. The rest of it is told
+    /// in one line each.
+    pub related: Tokens,
     /// For the answer.
     pub generation: Tokens,
     /// For the thoughts of a model that thinks before answering, if the prompt leaves room.
@@ -25,6 +28,8 @@ pub struct Profile {
 /// Shares in thousandths: system, task, context, generation, buffer.
 const SMALL: [u64; 5] = [60, 40, 490, 310, 100];
 const LARGE: [u64; 5] = [15, 15, 370, 460, 140];
+/// Of the context, in per cent.
+const RELATED_PERCENT: u64 = 30;
 const SMALL_WINDOW: u64 = 8_192;
 const LARGE_WINDOW: u64 = 32_768;
 
@@ -43,6 +48,7 @@ impl Profile {
             system: share(0),
             task: share(1),
             context: share(2),
+            related: share(2).percent(RELATED_PERCENT),
             generation: share(3),
             thoughts: share(3),
             buffer: share(4),

@@ -6,7 +6,7 @@ use journeyman_event::state::{ModuleState, TestRun};
 use journeyman_event::{TaskState, last_chars};
 use journeyman_language::of_task;
 
-use crate::piece::{KeepEnd, LayerName, Piece, Rank, piece};
+use crate::piece::{Keep, LayerName, Piece, Rank, piece, piece_that_keeps};
 use crate::prompts::{ASK, may_ask};
 
 /// The most characters of a failing test's message. The beginning is cut, and `build` may cut more.
@@ -25,22 +25,22 @@ pub(crate) fn review_request(state: &TaskState) -> Vec<Piece> {
             let block = language.prompt_texts().block(code.source.trim_end());
             let text = format!("# `{path}`\n{block}");
             let name = format!("code of {}", module.plan.name);
-            Some(piece(LayerName::Current, Rank::High, name, text))
+            Some(code_piece(name, text))
         })
         .collect();
     let text = "Review the code.".to_owned();
-    all.push(piece(LayerName::Current, Rank::Critical, "request", text));
+    all.push(request(text));
     all
 }
 
 pub(crate) fn look_up_request() -> Piece {
     let text = "Which tools have to be called?".to_owned();
-    piece(LayerName::Current, Rank::Critical, "request", text)
+    request(text)
 }
 
 pub(crate) fn answer_request() -> Piece {
     let text = "Answer the question.".to_owned();
-    piece(LayerName::Current, Rank::Critical, "request", text)
+    request(text)
 }
 
 pub(crate) fn plan_request(state: &TaskState) -> Piece {
@@ -52,7 +52,7 @@ pub(crate) fn plan_request(state: &TaskState) -> Piece {
         let _ = write!(text, "{ASK}\n\n");
     }
     text.push_str("Plan the modules.");
-    piece(LayerName::Current, Rank::Critical, "request", text)
+    request(text)
 }
 
 pub(crate) fn code_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
@@ -61,14 +61,14 @@ pub(crate) fn code_request(state: &TaskState, module: Option<&ModuleState>) -> V
     };
     if module.plan.completes_prompt {
         let text = format!("{}Give the whole file.", refusal(module));
-        return vec![piece(LayerName::Current, Rank::Critical, "request", text)];
+        return vec![request(text)];
     }
     let text = format!(
         "{}Write the file `{}`.",
         refusal(module),
         of_task(state).module_path(module.plan.name.as_str())
     );
-    vec![piece(LayerName::Current, Rank::Critical, "request", text)]
+    vec![request(text)]
 }
 
 pub(crate) fn tests_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
@@ -78,7 +78,7 @@ pub(crate) fn tests_request(state: &TaskState, module: Option<&ModuleState>) -> 
     let words = of_task(state).prompt_texts();
     let asked = words.ask_for_tests(module.plan.name.as_str());
     let text = format!("{}{asked}", refusal(module));
-    vec![piece(LayerName::Current, Rank::Critical, "request", text)]
+    vec![request(text)]
 }
 
 pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Vec<Piece> {
@@ -91,24 +91,42 @@ pub(crate) fn fix_request(state: &TaskState, module: Option<&ModuleState>) -> Ve
     if let Some(code) = module.code() {
         let block = language.prompt_texts().block(code.source.trim_end());
         let text = format!("# `{path}` as it is now\n{block}");
-        all.push(piece(LayerName::Current, Rank::High, "current code", text));
+        all.push(code_piece("current code".to_owned(), text));
     }
     if let Some(run) = module.runs.last().filter(|run| run.failure.is_some()) {
         let text = format!("# What fails\n{}", failures(run));
-        all.push(Piece {
-            keep: KeepEnd::Tail,
-            ..piece(LayerName::Current, Rank::High, "test results", text)
-        });
+        all.push(piece_that_keeps(
+            Keep::Tail,
+            LayerName::Current,
+            Rank::Critical,
+            "test results",
+            text,
+        ));
     } else if let Some(bug) = &module.bug {
         let text = format!("# What fails\n{}", bug.summary);
-        all.push(piece(LayerName::Current, Rank::High, "bug report", text));
+        all.push(piece(
+            LayerName::Current,
+            Rank::Critical,
+            "bug report",
+            text,
+        ));
     }
     let text = format!(
         "{}Correct the file `{path}` so that these tests pass.",
         refusal(module)
     );
-    all.push(piece(LayerName::Current, Rank::Critical, "request", text));
+    all.push(request(text));
     all
+}
+
+/// What the model is asked to do now, which is never cut.
+fn request(text: String) -> Piece {
+    piece(LayerName::Current, Rank::Required, "request", text)
+}
+
+/// Code that the model is to read as a whole.
+fn code_piece(name: String, text: String) -> Piece {
+    piece_that_keeps(Keep::Ends, LayerName::Current, Rank::Critical, name, text)
 }
 
 fn refusal(module: &ModuleState) -> String {

@@ -10,6 +10,7 @@ mod given_tests;
 mod instructions;
 mod lookups;
 mod modules;
+mod related;
 mod request;
 mod rounds;
 mod task;
@@ -20,9 +21,11 @@ use futures_util::future::join_all;
 use journeyman_event::TaskState;
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
+use journeyman_knowledge::Graph;
 
 use crate::offer::ToolOffer;
 use crate::piece::Piece;
+use crate::profile::Profile;
 
 /// The call for which pieces are collected.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,10 @@ pub(crate) struct SourceInput<'a> {
     pub(crate) module: Option<&'a ModuleState>,
     /// The tools that may be called before answering.
     pub(crate) tools: &'a [ToolOffer],
+    /// What is known of the task, and how it is related.
+    pub(crate) graph: Option<&'a Graph>,
+    /// The shares of the window.
+    pub(crate) profile: &'a Profile,
 }
 
 /// A source of pieces. It may look things up, but does not decide what fits.
@@ -48,6 +55,7 @@ const SOURCES: &[&dyn Source] = &[
     &modules::Modules,
     &dependencies::Dependencies,
     &given_tests::GivenTests,
+    &related::Related,
     &rounds::Rounds,
     &lookups::Lookups,
     &instructions::Instructions,

@@ -94,6 +94,7 @@ fn fix(state: &TaskState, window: u64) -> Result<BuiltContext, BuildError> {
         module: Some(&name),
         window: Tokens(window),
         tools: &[],
+        graph: None,
     };
     runtime.block_on(build(&Counter, request))
 }
@@ -155,6 +156,58 @@ fn low_ranks_yield_before_high_ones_and_the_task_never() {
     assert_eq!(verdict(&built, "current code"), Verdict::Cut);
     assert_eq!(verdict(&built, "task"), Verdict::Kept);
     assert_eq!(verdict(&built, "request"), Verdict::Kept);
+}
+
+#[test]
+fn a_critical_piece_that_is_too_large_is_cut_in_its_middle_with_a_mark() {
+    let code = format!("first = 1\n{}last = 2\n", "value = 1\n".repeat(600));
+    let built = fix(&state("Sum numbers.", &code, "assert 1 == 2", 1), 1_700).unwrap();
+    assert!(built.prompt_tokens > Tokens(900) && built.prompt_tokens < Tokens(1_010));
+    assert_eq!(verdict(&built, "current code"), Verdict::Cut);
+    assert_eq!(verdict(&built, "test results"), Verdict::Kept);
+    let text = &built.messages[1].content;
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part}: {text}"));
+    assert!(at("first = 1") < at("[... cut ...]") && at("[... cut ...]") < at("last = 2"));
+}
+
+#[test]
+fn of_too_many_instructions_the_older_ones_are_shortened_and_then_left_out() {
+    let mut state = state("Sum numbers.", "x = 1\n", "assert 1 == 2", 1);
+    let said = |at: usize| format!("Rule {at}: {}", "as was said before ".repeat(20));
+    state.instructions = (0..40).map(said).collect();
+    let built = fix(&state, 2_600).unwrap();
+    let text = &built.messages[1].content;
+    assert_eq!(verdict(&built, "instructions"), Verdict::Cut);
+    assert!(text.contains("Rule 39:"), "{text}");
+    assert!(!text.contains("Rule 0:"), "{text}");
+    assert!(text.contains(" more ...]"), "{text}");
+    assert!(text.contains("x = 1"), "{text}");
+    let why = &built
+        .record
+        .decisions
+        .iter()
+        .find(|d| d.piece == "instructions")
+        .unwrap()
+        .why;
+    assert!(
+        why.contains("shortened and") && why.contains("left out of 40"),
+        "{why}"
+    );
+}
+
+#[test]
+fn an_event_of_50_000_characters_is_cut_to_what_fits() {
+    for of_code in [true, false] {
+        let long = "value = 1\n".repeat(5_000);
+        let (code, failure) = if of_code {
+            (long.as_str(), "no")
+        } else {
+            ("x = 1\n", long.as_str())
+        };
+        let built = fix(&state("Sum numbers.", code, failure, 3), 8_192).unwrap();
+        assert!(built.prompt_tokens <= Profile::of(Tokens(8_192)).prompt_max());
+        assert_eq!(verdict(&built, "task"), Verdict::Kept);
+    }
 }
 
 #[test]

@@ -118,6 +118,7 @@ async fn every_purpose_is_asked_for_in_these_words() {
                 module: is_of_module.then_some(&name),
                 window: Tokens(32_768),
                 tools: &[],
+                graph: None,
             };
             let built = build(&Counter, request).await.unwrap();
             let _ = writeln!(sent, "======== {task}: {purpose:?}");

@@ -32,6 +32,9 @@ pub enum Error {
     /// The model server stopped with an error.
     #[error(transparent)]
     Model(#[from] journeyman_llm::Error),
+    /// A history for the retention benchmark is invalid.
+    #[error("a made-up history is invalid: {0}")]
+    History(String),
     /// The sandbox failed.
     #[error(transparent)]
     Sandbox(#[from] journeyman_sandbox::Error),

@@ -3,7 +3,8 @@
 //!
 //! Floor 7. Two processes work together. The evaluation ([`evaluate`]) never opens a data set. It gets the public
 //! part of each problem from the scorer, a separate process ([`problems`], [`score`]). Only the scorer reads hidden
-//! tests, and it scores code after the task has ended.
+//! tests, and it scores code after the task has ended. The retention benchmark ([`retention`]) measures prompts and calls no
+//! model.
 
 mod bare;
 mod dataset;
@@ -11,6 +12,7 @@ mod error;
 mod evaluate;
 mod html;
 mod report;
+mod retention;
 mod score;
 mod scorer;
 mod statistics;
@@ -20,5 +22,6 @@ pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use html::html;
 pub use report::{Attempt, Point, ProblemReport, Report, Share, Summary, Worked};
+pub use retention::{ContextCost, Method, Retained, RetentionReport, retention};
 pub use score::{Score, score};
 pub use scorer::Scorer;

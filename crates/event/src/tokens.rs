@@ -17,6 +17,12 @@ impl Tokens {
     /// A count of zero tokens.
     pub const ZERO: Self = Self(0);
 
+    /// Whether it is none.
+    #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde wants
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// `percent` per cent of this count, rounded down.
     pub const fn percent(self, percent: u64) -> Self {
         Self(self.0.saturating_mul(percent) / 100)

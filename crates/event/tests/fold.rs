@@ -51,6 +51,7 @@ fn answer(text: &str) -> ModelCallCompleted {
         cut_short: false,
         repeated: None,
         prompt_tokens: Tokens(1),
+        cached_tokens: Tokens::ZERO,
         completion_tokens: Tokens(1),
         exact: true,
         first_token_ms: 0,

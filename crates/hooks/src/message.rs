@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use journeyman_event::payload::{FailureReason, PauseReason, TaskWebhook, Verification};
 use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Owner, Principal, Sequence, TaskId, TaskState};
-use journeyman_journal::Error as JournalError;
-use journeyman_workflow::{Error as WorkflowError, Moment, headline, load_at};
+use journeyman_journal::{Error as JournalError, Moment};
+use journeyman_workflow::{Error as WorkflowError, headline, load_at};
 use serde::Serialize;
 
 use crate::outbox::PendingDelivery;

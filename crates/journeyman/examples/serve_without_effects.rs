@@ -27,6 +27,7 @@ use journeyman_bus::Bus;
 use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
+use journeyman_knowledge::Offline;
 use journeyman_language::python::Interpreter;
 use journeyman_language::{Runner, Runners};
 use journeyman_sandbox::{Launcher, Sandbox};
@@ -103,6 +104,7 @@ async fn serve(folder: PathBuf) {
         time: Arc::new(SystemTime),
         randomness: Arc::new(SystemRandom),
         notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
+        knowledge: Offline::at(folder.join("knowledge.db")),
         worker_context: Some(worker_context),
     };
     let tasks = Tasks::start(tasks_options, &journeyman_queue::QueueOptions::default());

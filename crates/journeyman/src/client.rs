@@ -11,8 +11,9 @@ use journeyman_api::{
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Event, Sequence, TaskId, TaskState};
+use journeyman_journal::Moment;
+use journeyman_knowledge::Knowledge;
 use journeyman_tasks::Intervention;
-use journeyman_workflow::Moment;
 use serde::de::DeserializeOwned;
 
 use crate::settings::{Conflicts, Settings};
@@ -181,24 +182,46 @@ impl Client {
         task: &TaskId,
         moment: Option<Moment>,
     ) -> anyhow::Result<Option<TaskState>> {
-        let until = match moment {
-            Some(Moment::Sequence(at)) => Some(at),
-            Some(Moment::Time(_) | Moment::Version(_)) | None => None,
-        };
-        let is_later = |event: &Event| match moment {
-            Some(Moment::Time(time)) => event.occurred_at() > time,
-            Some(Moment::Version(version)) => event.revision() > version,
-            Some(Moment::Sequence(_)) | None => false,
-        };
         let mut state = TaskState::default();
+        let fold = |event: &Event| Ok(state.evolve(event)?);
+        self.each_event(task, moment, fold).await?;
+        Ok((state.sequence > Sequence::ZERO).then_some(state))
+    }
+
+    /// What is known of a task as it was then, or as it is now, made here of its events.
+    pub(crate) async fn knowledge(
+        &self,
+        task: &TaskId,
+        moment: Option<Moment>,
+    ) -> anyhow::Result<Option<Knowledge>> {
+        let mut known = Knowledge::default();
+        let fold = |event: &Event| {
+            known.evolve(event);
+            Ok(())
+        };
+        self.each_event(task, moment, fold).await?;
+        Ok((known.sequence() > Sequence::ZERO).then_some(known))
+    }
+
+    /// Has each of a task's events up to a moment taken in, oldest first.
+    async fn each_event(
+        &self,
+        task: &TaskId,
+        moment: Option<Moment>,
+        mut take: impl FnMut(&Event) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let until = moment.and_then(Moment::last);
+        let is_later = |event: &Event| moment.is_some_and(|moment| moment.is_before(event));
+        let mut last = Sequence::ZERO;
         loop {
-            let (events, has_more) = self.events(Some(task), state.sequence, until).await?;
+            let (events, has_more) = self.events(Some(task), last, until).await?;
             let later = events.iter().position(is_later);
             for event in &events[..later.unwrap_or(events.len())] {
-                state.evolve(event)?;
+                take(event)?;
+                last = event.sequence();
             }
             if !has_more || later.is_some() {
-                return Ok((state.sequence > Sequence::ZERO).then_some(state));
+                return Ok(());
             }
         }
     }

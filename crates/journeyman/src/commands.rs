@@ -1,7 +1,9 @@
 //! The commands. Each reads its settings, calls other crates, and prints the result. Commands on a running task share
 //! `interventions.rs`.
 
+mod bench;
 mod config;
+mod context;
 mod delete;
 mod doctor;
 mod engine;
@@ -22,7 +24,9 @@ mod tools;
 
 use journeyman_tasks::Intervention;
 
-use crate::cli::{Command, ConfigCommand, Invocation, JournalCommand, ModelCommand};
+use crate::cli::{
+    BenchCommand, Command, ConfigCommand, ContextCommand, Invocation, JournalCommand, ModelCommand,
+};
 use crate::exit::Exit;
 use crate::log::Log;
 use crate::output::exact;
@@ -108,6 +112,14 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Events(args) => events::events(settings, args).await,
             Command::Files(args) => files::files(settings, args).await,
             Command::Hooks { command } => hooks::hooks(settings, command).await,
+            Command::Context { command } => match command {
+                ContextCommand::Graph(args) => context::graph(settings, args).await,
+                ContextCommand::Show(args) => context::show(settings, args).await,
+                ContextCommand::Diff { from, to } => context::diff(settings, from, to).await,
+                ContextCommand::Search { words, limit } => {
+                    context::search(settings, words, limit).await
+                }
+            },
             Command::Journal { command } => match command {
                 JournalCommand::Verify { head } => journal::verify(settings, head).await,
                 JournalCommand::Head => journal::head(settings).await,
@@ -120,6 +132,9 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 JournalCommand::Import { file } => journal::import(settings, &file).await,
             },
             Command::Eval(args) => eval::run(settings, args).await,
+            Command::Bench { command } => match command {
+                BenchCommand::Retention { seed } => bench::retention(settings, seed).await,
+            },
             Command::EvalScorer { command } => eval::scorer_main(settings, command).await,
             Command::Engine { command } => engine::engine(settings, command).await,
             Command::Model { command } => match command {

@@ -167,14 +167,20 @@ pub(crate) fn name(value: &impl serde::Serialize) -> String {
     }
 }
 
-/// What a call generated: `212 tokens, 14 tokens/s`.
+/// What a call generated, and what the model server still knew of its prompt: `212 tokens, 14 tokens/s, 900 of 1,377 prompt
+/// tokens reused`.
 fn generated(done: &ModelCallCompleted) -> String {
     let time = Duration::from_millis(done.total_ms.saturating_sub(done.first_token_ms));
-    let tokens = count_text(done.completion_tokens.0, "token");
-    match token_rate(done.completion_tokens.0, time) {
-        Some(rate) => format!("{tokens}, {rate}"),
-        None => tokens,
+    let mut text = count_text(done.completion_tokens.0, "token");
+    if let Some(rate) = token_rate(done.completion_tokens.0, time) {
+        text = format!("{text}, {rate}");
     }
+    if done.cached_tokens.is_zero() {
+        return text;
+    }
+    let cached = group_digits(done.cached_tokens.0);
+    let prompt = count_text(done.prompt_tokens.0, "prompt token");
+    format!("{text}, {cached} of {prompt} reused")
 }
 
 /// A number of lines: `45 lines`.
@@ -346,17 +352,31 @@ pub(crate) mod tests {
         }
     }
 
-    fn answered(tokens: u64, first_token_ms: u64, total_ms: u64) -> Payload {
-        Payload::from(ModelCallCompleted {
+    fn completed(tokens: u64, first_token_ms: u64, total_ms: u64) -> ModelCallCompleted {
+        ModelCallCompleted {
             text: String::new(),
             cut_short: false,
             repeated: None,
             prompt_tokens: Tokens(1_377),
+            cached_tokens: Tokens::ZERO,
             completion_tokens: Tokens(tokens),
             exact: true,
             first_token_ms,
             total_ms,
-        })
+        }
+    }
+
+    fn answered(tokens: u64, first_token_ms: u64, total_ms: u64) -> Payload {
+        Payload::from(completed(tokens, first_token_ms, total_ms))
+    }
+
+    #[test]
+    fn what_the_model_server_still_had_of_a_prompt_is_told() {
+        let mut done = completed(212, 3_100, 18_243);
+        assert_eq!(generated(&done), "212 tokens, 14 tokens/s");
+        done.cached_tokens = Tokens(900);
+        let told = "212 tokens, 14 tokens/s, 900 of 1,377 prompt tokens reused";
+        assert_eq!(generated(&done), told);
     }
 
     fn tests(passed: [bool; 3]) -> Vec<TestResult> {

@@ -25,7 +25,7 @@ use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::exit_code;
 use crate::settings::Settings;
 use crate::socket::Place;
-use crate::wiring::WorkSetup;
+use crate::wiring::{WorkSetup, offline};
 
 /// The time limit for the model server to answer the readiness check.
 const MODEL_TIME: Duration = Duration::from_secs(2);
@@ -119,6 +119,7 @@ impl Holder {
                     Ok(work_setup) => work_setup.notices.clone(),
                     Err(_) => Notices::new(Bus::start(), Arc::new(SystemStamp)),
                 },
+                knowledge: offline(settings),
                 worker_context: worker_context.cloned(),
             },
             &settings.queue,

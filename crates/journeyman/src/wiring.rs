@@ -10,6 +10,7 @@ use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
+use journeyman_knowledge::Offline;
 use journeyman_language::{Runners, python};
 use journeyman_llm::{Connected, Connection, LazyServer, ModelServer, SupervisorCommand};
 use journeyman_sandbox::{Launcher, Sandbox};
@@ -63,6 +64,11 @@ impl WorkSetup {
 pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
     let store = Sqlite::new(folder.to_owned());
     Ok(Journal::open(Arc::new(store), &SystemRandom)?)
+}
+
+/// What is known of all tasks, for searching: a file in the data folder.
+pub(crate) fn offline(settings: &Settings) -> Offline {
+    Offline::at(settings.data_dir.join("knowledge.db"))
 }
 
 /// Opens the journal for reading only, also beside a process that writes. None if there is none.

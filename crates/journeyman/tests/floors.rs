@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-sandbox", 2),
     ("journeyman-syntax", 2),
     ("journeyman-journal-conformance", 3),
+    ("journeyman-knowledge", 3),
     ("journeyman-language", 3),
     ("journeyman-journal-sqlite", 3),
     ("journeyman-queue", 3),

@@ -117,7 +117,17 @@ fn everybody_has_a_role_and_their_own_tasks_only() {
     assert_eq!(status("POST", TASKS, "eve-1", task), 403);
     assert_eq!(status("GET", TASKS, "eve-1", ""), 200);
     assert_eq!(status("POST", TASKS, "ada-1", task), 202);
-    for path in ["", "/events", "/files", "/context", "/stream"] {
+    for path in [
+        "",
+        "/events",
+        "/files",
+        "/context",
+        "/context/diff?from=1",
+        "/graph",
+        "/graph.svg",
+        "/graph.dot",
+        "/stream",
+    ] {
         let path = format!("{TASKS}/hers{path}");
         assert_eq!(status("GET", &path, "bob-1", ""), 404, "{path}");
     }

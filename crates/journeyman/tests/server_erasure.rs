@@ -69,6 +69,11 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
     let blob = started.map(|event| event["data"].to_string());
     let blob = blob.and_then(|data| Some(data[data.find("b3:")?..][..67].to_owned()));
     assert!(is_below(&home.data_dir(), SECRET));
+    let search = format!("/api/v1/search?words={SECRET}");
+    let hits = |server: &Server| server.get(&search).expect(200)["hits"].clone();
+    assert_eq!(hits(&server)[0]["task_id"], *task);
+    // The search index has the words in lower case.
+    assert!(is_below(&home.data_dir(), &SECRET.to_lowercase()));
     let mut socket = server.socket(&format!("/ws/{task}"));
     let last = events.last().unwrap()["kind"].as_str().unwrap().to_owned();
     socket.hear_until(&last);
@@ -86,7 +91,9 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
     assert_eq!(erased["events"], events.len());
     assert_eq!(socket.hear(), Err(4410));
     assert_eq!(delete(&server, &task).expect(200), erased);
-    assert!(!is_below(&home.data_dir(), SECRET), "something is left");
+    for left in [SECRET.to_owned(), SECRET.to_lowercase()] {
+        assert!(!is_below(&home.data_dir(), &left), "something is left");
+    }
 
     let mut server = server;
     for round in 0..2 {
@@ -99,6 +106,10 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
             "/files".to_owned(),
             "/files/solution.py".to_owned(),
             "/context".to_owned(),
+            "/context/diff?from=1".to_owned(),
+            "/graph".to_owned(),
+            "/graph.svg".to_owned(),
+            "/graph.dot".to_owned(),
         ];
         looks.extend(blob.iter().map(|hash| format!("/blobs/{hash}")));
         for look in looks {
@@ -125,6 +136,7 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
         let same_name = json!({"prompt": STUB, "task_id": task});
         server.post(TASKS, &same_name).problem(410);
         assert_eq!(server.socket(&format!("/ws/{task}")).hear(), Err(4410));
+        assert_eq!(hits(&server), json!([]));
         let listed = server.get(TASKS).expect(200);
         let listed: Vec<&Value> = listed["tasks"].as_array().unwrap().iter().collect();
         assert_eq!(listed.len(), 1, "round {round}");
@@ -141,6 +153,9 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
         for args in [
             &["show", &task][..],
             &["events", "--task", &task],
+            &["context", "graph", &task],
+            &["context", "show", &task],
+            &["context", "diff", &task, &other],
             &["files", &task],
             &["resume", &task],
             &["retry", &task],
@@ -176,6 +191,7 @@ fn a_deleted_task_is_gone_from_everything_and_stays_so() {
         assert_eq!(home.run(args).code, Some(1));
     }
     says_erased(&home.run(&["show", &task]));
+    says_erased(&home.run(&["context", "graph", &task]));
     // A copy of before brings nothing back.
     let imported = home.run(&["journal", "import", export.to_str().unwrap()]);
     assert_eq!(imported.code, Some(1), "{}", imported.stdout);

@@ -268,7 +268,7 @@ fn calls_about(task: &str) -> Vec<(&'static str, Value)> {
 
 /// An address of everything that is to be read of a task.
 fn uris_of(task: &str, file: &str) -> Vec<String> {
-    let parts = ["", "/files", "/events", "/context"];
+    let parts = ["", "/files", "/events", "/context", "/graph", "/graph.svg"];
     let uris = parts.iter().map(|part| format!("task://{task}{part}"));
     uris.chain([format!("task://{task}/files/{file}")])
         .collect()
@@ -875,7 +875,7 @@ fn resources_are_listed_in_pages_read_by_template_or_not_found() {
         let task = client.start(json!({"prompt": "Make a thing"}));
         client.ended(&task);
         let templates = client.result("resources/templates/list", json!({}));
-        assert_eq!(templates["resourceTemplates"].as_array().unwrap().len(), 5);
+        assert_eq!(templates["resourceTemplates"].as_array().unwrap().len(), 7);
         let rest = |path: &str| server.get(&format!("{TASKS}/{task}{path}")).text();
         let files = client.tool("get_files", json!({"task_id": task}));
         let file = files["files"][0]["path"].as_str().unwrap();

@@ -1,7 +1,9 @@
-//! Tasks as resources: `task://{task_id}`, its files, events and prompts.
+//! Tasks as resources: `task://{task_id}`, its files, events, prompts and graph.
 
 use journeyman_api::limits::PAGE_MAX;
-use journeyman_api::{Call, Client, EventsQuery, FileQuery, ListQuery, Position, Problem};
+use journeyman_api::{
+    Call, Client, EventsQuery, FileQuery, GraphQuery, ListQuery, Position, Problem,
+};
 use journeyman_event::{Sequence, TaskId};
 use percent_encoding::percent_decode_str;
 use rmcp::model::{
@@ -20,6 +22,7 @@ const JSON: &str = "application/json";
 /// The names under which resources carry their version and their entity tag (`_meta`).
 const VERSION: &str = "journeyman/version";
 const ETAG: &str = "journeyman/etag";
+const SVG: &str = "image/svg+xml";
 /// How long one look for changes is, in milliseconds.
 const LOOK_MS: u64 = 45_000;
 /// Tasks on a page of resources.
@@ -33,6 +36,8 @@ enum What {
     File(String),
     Events,
     Context,
+    Graph,
+    Drawing,
 }
 
 fn parse(uri: &str) -> Option<(TaskId, What)> {
@@ -44,6 +49,8 @@ fn parse(uri: &str) -> Option<(TaskId, What)> {
         "files" => What::Files,
         "events" => What::Events,
         "context" => What::Context,
+        "graph" => What::Graph,
+        "graph.svg" => What::Drawing,
         _ => {
             let path = what.strip_prefix("files/")?;
             let path = percent_decode_str(path).decode_utf8().ok()?.into_owned();
@@ -94,6 +101,18 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
             "The exact messages of the last model call.",
             JSON,
         ),
+        template(
+            "task://{task_id}/graph",
+            "graph",
+            "What is known of a task: its modules, functions, tests, failures and decisions, and how they are related.",
+            JSON,
+        ),
+        template(
+            "task://{task_id}/graph.svg",
+            "drawing",
+            "The graph of a task, drawn.",
+            SVG,
+        ),
     ]
 }
 
@@ -143,6 +162,11 @@ pub(crate) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, 
         What::File(file) => (Call::file(&task, file, &FileQuery::default()), "text/plain"),
         What::Events => (Call::events(&task, &with_data).as_text(), JSON),
         What::Context => (Call::context(&task, None).as_text(), JSON),
+        What::Graph => {
+            let whole = GraphQuery::default();
+            (Call::graph(&task, &whole).as_text(), JSON)
+        }
+        What::Drawing => (Call::graph_svg(&task, None), SVG),
     };
     let found = api
         .tagged(call)
@@ -156,7 +180,12 @@ pub(crate) async fn read(api: &Client, uri: &str) -> Result<ReadResourceResult, 
         })?;
     let version = match what {
         What::Task => version_in(&found.text),
-        What::Files | What::File(_) | What::Events | What::Context => None,
+        What::Files
+        | What::File(_)
+        | What::Events
+        | What::Context
+        | What::Graph
+        | What::Drawing => None,
     };
     let contents = ResourceContents::text(found.text, uri).with_mime_type(kind);
     let meta = meta(version, found.etag);

@@ -6,7 +6,7 @@ use axum::response::Response;
 use journeyman_api::limits::{ANSWERS_MAX, changed_limits, check_count, check_text};
 use journeyman_api::{
     Accepted, ForkQuery, ForkTask, GivenAnswer, IdempotencyKey, IfMatch, PriorityWord, Problem,
-    RetryTask, TaskPath, task_name,
+    RetryTask, TaskPath, new_task_name,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Principal, TaskId};
@@ -114,7 +114,9 @@ pub(crate) async fn fork(
     let fork = ForkRequest {
         at: Some(at),
         content: Some(content),
-        task_id: task_id.map(|text| task_name("task_id", text)).transpose()?,
+        task_id: task_id
+            .map(|text| new_task_name("task_id", text))
+            .transpose()?,
         idempotency_key: idempotency_key(changes.idempotency_key, &headers)?,
         only_at: only_at(&only_if, &app, &caller.principal, &task, &headers).await?,
     };

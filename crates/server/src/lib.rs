@@ -21,6 +21,7 @@ mod guard;
 mod health;
 mod hooks;
 mod interventions;
+mod knowledge;
 mod listener;
 mod mount;
 mod page;
@@ -44,6 +45,7 @@ pub use app::{ClientTimeouts, Readiness, ServerOptions, TcpProtocols, ToolServer
 pub use auth::{Auth, TokenFile, TokenFileError, TokenLine, UserRole};
 pub use erasure::erased;
 pub use guard::Hosts;
+pub use knowledge::{context_view, diff_view, graph_view, search_view};
 pub use listener::serve;
 pub use mount::MountedProtocol;
 pub use routes::openapi;

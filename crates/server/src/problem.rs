@@ -58,6 +58,7 @@ impl From<Error> for Rejection {
             Error::NoWorkers => conflict("no-bench", detail),
             Error::Refused(refusal) => refused(&refusal, detail),
             Error::Journal(error) => return error.into(),
+            Error::Knowledge(error) => return error.into(),
             Error::Workflow(_) | Error::Thread(_) => internal(&detail),
         })
     }
@@ -76,6 +77,24 @@ impl From<journeyman_hooks::Error> for Rejection {
             Hooks::Journal(error) => error.into(),
             Hooks::Workflow(error) => error.into(),
             Hooks::Thread(_) => Self(internal(&detail)),
+        }
+    }
+}
+
+impl From<journeyman_knowledge::OfflineError> for Rejection {
+    fn from(error: journeyman_knowledge::OfflineError) -> Self {
+        match error {
+            journeyman_knowledge::OfflineError::Journal(error) => error.into(),
+            error => {
+                tracing::error!(%error, "the search index cannot be used");
+                let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, error.to_string());
+                Self(Problem::later(
+                    status,
+                    "search-unavailable",
+                    detail,
+                    RETRY_AFTER_S,
+                ))
+            }
         }
     }
 }

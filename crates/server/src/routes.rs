@@ -23,8 +23,8 @@ use crate::body::BODY_MAX;
 use crate::mount::MountedProtocol;
 use crate::problem::{Rejection, defect};
 use crate::{
-    answers, erasure, events, files, forks, guard, health, hooks, interventions, mount, page,
-    queue, request_id, settings, socket, stream, tasks, tools,
+    answers, erasure, events, files, forks, guard, health, hooks, interventions, knowledge, mount,
+    page, queue, request_id, settings, socket, stream, tasks, tools,
 };
 
 #[derive(OpenApi)]
@@ -52,7 +52,12 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(events::lines))
         .routes(routes!(stream::stream))
         .routes(routes!(files::files))
-        .routes(routes!(files::context))
+        .routes(routes!(knowledge::context))
+        .routes(routes!(knowledge::context_diff))
+        .routes(routes!(knowledge::graph))
+        .routes(routes!(knowledge::graph_svg))
+        .routes(routes!(knowledge::graph_dot))
+        .routes(routes!(knowledge::search))
         .routes(routes!(tools::list))
         .routes(routes!(tools::call))
         .routes(routes!(tools::agents))

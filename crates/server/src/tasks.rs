@@ -15,14 +15,15 @@ use journeyman_api::limits::{
 use journeyman_api::{
     Accepted, CheckedTask, GivenAnswer, IdempotencyKey, IfMatch, IfNoneMatch, Language, ListQuery,
     NewTask, NewTest, Position, Problem, TaskPage, TaskPath, TaskQuery, TaskView, ToolPattern,
-    check_webhook, references_file, task_name,
+    check_webhook, new_task_name, references_file,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TaskWebhook};
 use journeyman_event::{Principal, Priority, Revision, Sequence, TaskId, TaskState};
+use journeyman_journal::Moment;
 use journeyman_language::{default_language, find};
 use journeyman_queue::WhenFull;
 use journeyman_tasks::{Submission, Submitted};
-use journeyman_workflow::{GivenTests, Moment, load_at, prompt_note, prompt_problem};
+use journeyman_workflow::{GivenTests, load_at, prompt_note, prompt_problem};
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -76,7 +77,9 @@ fn submission(
     let webhook = checked_webhook(webhook, app, caller)?;
     let wait_ms = wait_ms(task.wait_ms.map(|Whole(ms)| ms), PLACE_WAIT_MS_MAX)?;
     let task_id = task.task_id.as_deref();
-    let task_id = task_id.map(|text| task_name("task_id", text)).transpose()?;
+    let task_id = task_id
+        .map(|text| new_task_name("task_id", text))
+        .transpose()?;
     let depends_on = task.depends_on.unwrap_or_default();
     let others = depends_on.iter().map(|name| name.checked("depends_on"));
     let limits = changed_limits(

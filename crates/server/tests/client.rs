@@ -7,9 +7,9 @@ mod common;
 
 use journeyman_api::json::{Object, Whole};
 use journeyman_api::{
-    Call, Client, DeleteQuery, EventsQuery, FileQuery, ForkQuery, ForkTask, HttpTransport,
-    LinesQuery, ListQuery, NewIntervention, NewTask, QueueChange, Request, RetryTask, StatusWord,
-    ToolCalls, ToolStep,
+    Call, Client, ContextDiffQuery, DeleteQuery, EventsQuery, FileQuery, ForkQuery, ForkTask,
+    GraphQuery, HttpTransport, LinesQuery, ListQuery, NewIntervention, NewTask, QueueChange,
+    Request, RetryTask, SearchQuery, StatusWord, ToolCalls, ToolStep,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Sequence, TaskId};
@@ -30,6 +30,13 @@ fn new(task: &TaskId) -> NewTask {
 fn said(instruction: &str) -> NewIntervention {
     NewIntervention::Instruction {
         instruction: instruction.to_owned(),
+    }
+}
+
+fn search(words: &str) -> SearchQuery {
+    SearchQuery {
+        words: words.to_owned(),
+        limit: None,
     }
 }
 
@@ -105,6 +112,29 @@ async fn every_answer_is_what_its_type_says() {
             .files
             .is_empty()
     );
+    let query = GraphQuery {
+        focus: Some("t-1".to_owned()),
+        search: Some("thing brief".to_owned()),
+        ..GraphQuery::default()
+    };
+    let graph = exact(&client, Call::graph(&task, &query)).await;
+    assert_eq!(graph.nodes[0].id, "task:t-1");
+    assert_eq!(graph.nodes[1].summary, "The user said: be brief");
+    assert_eq!(graph.related.unwrap().nodes[0].id, graph.nodes[1].id);
+    assert_eq!(graph.found.unwrap().len(), 2);
+    let before = GraphQuery {
+        at: Some(SUBMITTED.into()),
+        ..GraphQuery::default()
+    };
+    let before = exact(&client, Call::graph(&task, &before)).await;
+    assert_eq!((before.nodes.len(), before.links.len()), (1, 0));
+    let found = exact(&client, Call::search(&search("brief things"))).await;
+    assert_eq!(found.hits[0].summary, "The user said: be brief");
+    assert_eq!((found.hits[0].task_id.as_str(), found.behind), ("t-1", 0));
+    let drawn = client.text(Call::graph_svg(&task, None)).await.unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.contains("be brief"));
+    let text = client.text(Call::graph_dot(&task, None)).await.unwrap();
+    assert!(text.starts_with("digraph") && text.contains("be brief"));
     assert!(exact(&client, Call::tools()).await.tools.is_empty());
     assert!(exact(&client, Call::agents()).await.agents.is_empty());
     let change = QueueChange {
@@ -249,6 +279,11 @@ fn all_requests() -> Vec<Request> {
     };
     let from = ForkQuery::at(SUBMITTED);
     let fork = Call::fork(task, &from, &ForkTask::default());
+    let diff = ContextDiffQuery {
+        from: SUBMITTED.into(),
+        from_task: None,
+        to: None,
+    };
     vec![
         Call::submit(&new(task)).request().clone(),
         Call::tasks(&ListQuery::default()).request().clone(),
@@ -268,6 +303,11 @@ fn all_requests() -> Vec<Request> {
             .request()
             .clone(),
         Call::context(task, None).request().clone(),
+        Call::context_diff(task, &diff).request().clone(),
+        Call::graph(task, &GraphQuery::default()).request().clone(),
+        Call::graph_svg(task, None).request().clone(),
+        Call::graph_dot(task, None).request().clone(),
+        Call::search(&search("x")).request().clone(),
         Call::tools().request().clone(),
         Call::call_tools(task, &calls).request().clone(),
         Call::agents().request().clone(),

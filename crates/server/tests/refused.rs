@@ -45,6 +45,7 @@ async fn what_does_not_fit_is_refused_and_the_field_is_named() {
         (json!({"prompt": "x", "wait_ms": 600_001}), "wait_ms"),
         (json!({"prompt": "x", "wait_ms": -1}), "wait_ms"),
         (json!({"prompt": "x", "task_id": ""}), "task_id"),
+        (json!({"prompt": "x", "task_id": "sys.erasure"}), "task_id"),
         (json!({"prompt": "x", "task_id": "../x"}), "task_id"),
         (json!({"prompt": "x", "task_id": "a/b"}), "task_id"),
         (

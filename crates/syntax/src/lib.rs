@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 mod node;
+mod outline;
 mod tree;
 
 pub use node::Node;
+pub use outline::{ImportedName, Item, ItemKind, Outline, Uses};
 pub use tree::{Grammar, Tree};
 
 /// The grammar of Python.

@@ -6,11 +6,21 @@ use std::ops::Range;
 const NODES_MAX: usize = 1_000_000;
 
 /// A piece of a text, what kind of thing it is by the grammar, and what is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Node<'t> {
     inner: tree_sitter::Node<'t>,
     text: &'t str,
 }
+
+/// Two are equal that are the same place of the same tree. Their texts are then the same too, and are not compared:
+/// each has the whole file.
+impl PartialEq for Node<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
+}
+
+impl Eq for Node<'_> {}
 
 impl<'t> Node<'t> {
     pub(crate) fn of(inner: tree_sitter::Node<'t>, text: &'t str) -> Self {

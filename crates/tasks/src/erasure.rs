@@ -151,6 +151,7 @@ impl Tasks {
     pub async fn finish_erasures(&self) -> Result<u64, Error> {
         let journal = &self.options.journal;
         for name in journal.unfinished_erasures().await? {
+            self.options.knowledge.forget(journal, &name).await?;
             // Its owner cannot read it any more. The system can, and remaining payloads name the result's folder.
             let folders = self.folders(&Principal::system(), &name).await?;
             self.forget_results(&name, folders).await;

@@ -4,6 +4,7 @@ use journeyman_api::LimitError;
 use journeyman_event::state::{FoldError, Status};
 use journeyman_event::{InvalidEvent, Principal, TaskId};
 use journeyman_journal::StreamName;
+use journeyman_knowledge::OfflineError;
 use journeyman_queue::AdmissionError;
 use thiserror::Error;
 
@@ -95,6 +96,9 @@ pub enum Error {
     /// An error of the journal.
     #[error(transparent)]
     Journal(#[from] journeyman_journal::Error),
+    /// The search index could not be used.
+    #[error(transparent)]
+    Knowledge(#[from] OfflineError),
     /// An error of the workflow.
     #[error(transparent)]
     Workflow(journeyman_workflow::Error),

@@ -32,6 +32,7 @@ use journeyman_event::payload::{BackpressureAlert, PauseReason, TaskSubmitted};
 use journeyman_event::state::Status;
 use journeyman_event::{NewEvent, Principal, Randomness, Sequence, TaskId, TaskState, TimeSource};
 use journeyman_journal::{Filter, Journal, StreamName};
+use journeyman_knowledge::Offline;
 use journeyman_queue::{AdmissionError, Permit, Queue, RecoveredJob, Statistics, WhenFull};
 use journeyman_workflow::{
     Fact, Listing, Notices, PAGE, Recorded, Recorder, Role, Worker, WorkerContext, WorkerOptions,
@@ -104,6 +105,8 @@ pub struct TasksOptions {
     pub randomness: Arc<dyn Randomness>,
     /// Where notices are published.
     pub notices: Notices,
+    /// The search index over all tasks.
+    pub knowledge: Offline,
     /// What tasks are worked on with. Without it, this service does not work on tasks, and what it records
     /// waits for a service that does.
     pub worker_context: Option<WorkerContext>,
@@ -174,6 +177,11 @@ impl Tasks {
     /// The journal in which everything is recorded.
     pub fn journal(&self) -> &Journal {
         &self.options.journal
+    }
+
+    /// The search index over all tasks.
+    pub fn knowledge(&self) -> &Offline {
+        &self.options.knowledge
     }
 
     /// The current statistics of the queue.

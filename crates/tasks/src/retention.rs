@@ -107,24 +107,22 @@ impl Tasks {
         if let Some(age) = rules.age {
             done.erased += self.retire_older(age, ended).await?;
         }
-        let mut batch = 1;
         done.bytes_over = self.bytes_over(rules).await?;
         while done.bytes_over > 0 && !ended.oldest_first.is_empty() {
             let limit = rules.bytes.unwrap_or(u64::MAX);
             let reason = format!("all tasks took more than {limit} bytes (retention.bytes)");
-            for _ in 0..batch {
+            // Others take some of these bytes, so that the tasks are smaller and rather too few are erased at once.
+            let bytes_each =
+                limit.saturating_add(done.bytes_over) / ended.oldest_first.len() as u64;
+            let enough = done.bytes_over / bytes_each.max(1);
+            for _ in 0..enough.clamp(1, BATCH_MAX) {
                 let Some(oldest) = ended.pop_oldest() else {
                     break;
                 };
                 done.erased += u64::from(self.retire(&oldest, &reason).await?);
             }
             self.finish_erasures().await?;
-            let before = done.bytes_over;
             done.bytes_over = self.bytes_over(rules).await?;
-            let bytes_each = before.saturating_sub(done.bytes_over) / batch;
-            // As many as would be enough if they were as large as those before.
-            let enough = done.bytes_over.checked_div(bytes_each).unwrap_or(1);
-            batch = enough.clamp(1, BATCH_MAX);
         }
         Ok(done)
     }

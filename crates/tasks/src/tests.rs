@@ -179,6 +179,11 @@ impl Writer for DiskWriter {
     }
 }
 
+/// A search index that nothing is searched in.
+fn no_index() -> Offline {
+    Offline::at("no-such-folder/knowledge.db".into())
+}
+
 /// A service that records and queues tasks but does not work on them.
 fn service(disk: &Disk) -> Tasks {
     let randomness = Arc::new(SeededRandom::new(7));
@@ -187,6 +192,7 @@ fn service(disk: &Disk) -> Tasks {
         time: Arc::new(SteppedTime::default()),
         randomness,
         notices: Notices::new(Bus::start(), Arc::new(NoStamp)),
+        knowledge: no_index(),
         worker_context: None,
     };
     Tasks::start(options, &journeyman_queue::QueueOptions::default())

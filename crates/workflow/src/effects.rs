@@ -202,6 +202,7 @@ impl Effects {
                         .map(|text| first_chars(&text, REPEATED_CHARS_MAX)),
                     text: answer.text,
                     prompt_tokens: answer.usage.prompt,
+                    cached_tokens: answer.usage.cached,
                     completion_tokens: answer.usage.completion,
                     exact: answer.usage.exact,
                     first_token_ms: answer.time_to_first_token_ms,

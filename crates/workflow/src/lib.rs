@@ -51,7 +51,7 @@ pub use fact::{Fact, Role};
 pub use given::GivenTests;
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
-pub use load::{Moment, load, load_at};
+pub use load::{load, load_at};
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, forget_result, write_result};
 pub use recorder::{PAGE, Recorded, Recorder};

@@ -1,44 +1,11 @@
 //! Loads a task's state from the journal: its current state, or an earlier one.
 
-use std::str::FromStr;
-
-use jiff::Timestamp;
-use journeyman_event::{Event, Principal, Revision, Sequence, TaskId, TaskState};
-use journeyman_journal::{Filter, Journal};
+use journeyman_event::{Event, Principal, Sequence, TaskId, TaskState};
+use journeyman_journal::{Filter, Journal, Moment};
 
 use crate::Error;
 use crate::recorder::PAGE;
 use crate::snapshot;
-
-/// A point in a task's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// After the event at this position, or the last one before it.
-    Sequence(Sequence),
-    /// Before the first event with a later time than this.
-    Time(Timestamp),
-    /// At this version: after as many of the task's events, or all of them where there are fewer.
-    Version(Revision),
-}
-
-impl FromStr for Moment {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(sequence) = text.parse() {
-            return Ok(Self::Sequence(Sequence(sequence)));
-        }
-        if let Some(Ok(version)) = text.strip_prefix('v').map(str::parse) {
-            return Ok(Self::Version(Revision(version)));
-        }
-        let time = text.parse().map(Self::Time);
-        time.map_err(|_| {
-            format!(
-                "{text:?} is neither a sequence number, nor a version like v12, nor a time like \
-                 2026-11-21T09:30:00Z"
-            )
-        })
-    }
-}
 
 /// Loads the current state of a task; `None` if the task does not exist.
 pub async fn load(
@@ -57,20 +24,13 @@ pub async fn load_at(
     task: &TaskId,
     moment: Option<Moment>,
 ) -> Result<Option<TaskState>, Error> {
-    let until = match moment {
-        Some(Moment::Sequence(sequence)) => Some(sequence),
-        _ => None,
-    };
+    let until = moment.and_then(Moment::last);
     let filter = Filter {
         task_id: Some(task.clone()),
         until,
         ..Filter::default()
     };
-    let is_later = |event: &Event| match moment {
-        Some(Moment::Time(time)) => event.occurred_at() > time,
-        Some(Moment::Version(version)) => event.revision() > version,
-        Some(Moment::Sequence(_)) | None => false,
-    };
+    let is_later = |event: &Event| moment.is_some_and(|moment| moment.is_before(event));
     let kept = kept(journal, principal, task, moment).await;
     let mut state = kept.unwrap_or_default();
     loop {

@@ -51,12 +51,12 @@ mod tests {
     use journeyman_event::{
         ContentHash, Principal, SeededRandom, Sequence, SteppedTime, TaskId, Tokens,
     };
-    use journeyman_journal::{Filter, Journal, Memory};
+    use journeyman_journal::{Filter, Journal, Memory, Moment};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::fact::{Fact, Role};
-    use crate::load::{Moment, load, load_at};
+    use crate::load::{load, load_at};
     use crate::recorder::Recorder;
 
     /// A task with this many events.

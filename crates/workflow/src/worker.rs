@@ -23,6 +23,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Action, OpenEffect, Status};
 use journeyman_event::{Principal, Randomness, TaskId, TaskState, TimeSource, Tokens};
 use journeyman_journal::Journal;
+use journeyman_knowledge::Knowledge;
 use journeyman_llm::ModelInfo;
 use running::{Ended, Running};
 use tokio::time::Instant;
@@ -68,6 +69,8 @@ pub struct Worker {
 struct TaskRun<'w> {
     task: &'w TaskId,
     state: TaskState,
+    /// The task's knowledge graph, as far as a prompt has needed it.
+    known: Knowledge,
     /// Cancels the work.
     cancel: &'w CancellationToken,
     backoff: Backoff,
@@ -114,6 +117,7 @@ impl Worker {
         let mut task_run = TaskRun {
             task,
             state: TaskState::default(),
+            known: Knowledge::default(),
             cancel,
             backoff: Backoff::new(Arc::clone(&self.recorder.randomness)),
         };
@@ -136,6 +140,7 @@ impl Worker {
         let mut task_run = TaskRun {
             task,
             state: self.load(task).await?,
+            known: Knowledge::default(),
             cancel: control.token(),
             backoff: Backoff::new(Arc::clone(&self.recorder.randomness)),
         };

@@ -382,6 +382,7 @@ impl Drive {
                     cut_short: n == 3,
                     repeated: None,
                     prompt_tokens: call.prompt_tokens,
+                    cached_tokens: Tokens::ZERO,
                     completion_tokens: call.max_tokens.min(Tokens(if self.side_by_side {
                         2_000
                     } else {

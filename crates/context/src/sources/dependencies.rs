@@ -39,7 +39,7 @@ fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
             );
             piece(
                 LayerName::State,
-                Rank::High,
+                Rank::Critical,
                 format!("outline of {}", plan.name),
                 text,
             )

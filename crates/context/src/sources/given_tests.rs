@@ -6,7 +6,7 @@ use journeyman_event::payload::{PlannedModule, TestOrigin};
 use journeyman_language::of_task;
 
 use super::{Source, SourceInput};
-use crate::piece::{LayerName, Piece, Rank, piece};
+use crate::piece::{Keep, LayerName, Piece, Rank, piece_that_keeps};
 
 pub(crate) struct GivenTests;
 
@@ -27,7 +27,8 @@ fn given_tests(state: &TaskState, module: Option<&PlannedModule>) -> Vec<Piece> 
         .map(|test| {
             let block = of_task(state).prompt_texts().block(&test.source);
             let text = format!("# These tests must pass ({})\n{block}", test.name);
-            piece(
+            piece_that_keeps(
+                Keep::Ends,
                 LayerName::State,
                 Rank::High,
                 format!("given tests {}", test.name),

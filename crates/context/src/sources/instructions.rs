@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use journeyman_event::TaskState;
 
 use super::{Source, SourceInput};
-use crate::piece::{LayerName, Piece, Rank, piece};
+use crate::piece::{Entry, LayerName, Piece, Rank, piece_of_entries};
 
 pub(crate) struct Instructions;
 
@@ -19,11 +19,15 @@ fn instructions(state: &TaskState) -> Option<Piece> {
     if state.instructions.is_empty() {
         return None;
     }
-    let text = format!("# The user also said\n{}", state.instructions.join("\n"));
-    Some(piece(
+    // A later one may take back an earlier one.
+    let worths = (0_u32..).map(f64::from);
+    let entries = state.instructions.iter().cloned().zip(worths);
+    let entries = entries.map(|(text, worth)| Entry::new(text, worth));
+    Some(piece_of_entries(
         LayerName::History,
         Rank::Critical,
         "instructions",
-        text,
+        "# The user also said".to_owned(),
+        entries.collect(),
     ))
 }

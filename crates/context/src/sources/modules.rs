@@ -8,7 +8,10 @@ use journeyman_event::payload::PlannedModule;
 use journeyman_event::state::ModuleState;
 
 use super::{Source, SourceInput};
-use crate::piece::{LayerName, Piece, Rank, piece};
+use crate::piece::{Entry, LayerName, Piece, Rank, piece, piece_of_entries};
+
+/// What a line of the plan is worth among what is related, of which the first is worth 1.
+const WORTH: f64 = 0.5;
 
 pub(crate) struct Modules;
 
@@ -30,21 +33,24 @@ fn plan(state: &TaskState, current: &ModuleState) -> Option<Piece> {
     if state.modules.len() < 2 {
         return None;
     }
-    let mut text = String::from("# The modules");
-    for module in &state.modules {
+    let entries = state.modules.iter().map(|module| {
+        let name = &module.plan.name;
         // Only what does not change while a module is worked on: this layer must stay the same.
-        let mark = if module.plan.name == current.plan.name {
+        let mark = if *name == current.plan.name {
             " (this one)"
         } else {
             ""
         };
-        let _ = write!(
-            text,
-            "\n- {}{mark}: {}",
-            module.plan.name, module.plan.purpose
-        );
-    }
-    Some(piece(LayerName::State, Rank::Medium, "plan", text))
+        let line = format!("- {name}{mark}");
+        Entry::shortened(format!("{line}: {}", module.plan.purpose), line, WORTH)
+    });
+    Some(piece_of_entries(
+        LayerName::State,
+        Rank::Medium,
+        "plan",
+        "# The modules".to_owned(),
+        entries.collect(),
+    ))
 }
 
 fn specification(module: &ModuleState) -> Piece {
@@ -57,7 +63,7 @@ fn specification(module: &ModuleState) -> Piece {
     );
     piece(
         LayerName::State,
-        Rank::Critical,
+        Rank::Required,
         format!("specification of {}", plan.name),
         text,
     )

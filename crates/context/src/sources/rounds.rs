@@ -1,17 +1,22 @@
 //! Earlier versions of a module and their test results, for corrections.
 
-use std::fmt::Write;
-
 use async_trait::async_trait;
 use journeyman_event::ModuleName;
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::{ModuleState, TestRun};
+use journeyman_knowledge::telling;
 
 use super::{Source, SourceInput};
-use crate::piece::{LayerName, Piece, Rank, piece};
+use crate::piece::{Entry, LayerName, Piece, Rank, piece_of_entries};
 
 /// How many earlier rounds are shown, one line each.
 const ROUNDS_SHOWN: usize = 5;
+/// How many of them are recent.
+const RECENT: usize = 2;
+/// What a round is worth among what is related, of which the first is worth 1.
+const WORTH: f64 = 0.1;
+/// What a recent round is worth.
+const WORTH_RECENT: f64 = 1.0;
 
 pub(crate) struct Rounds;
 
@@ -30,22 +35,22 @@ fn rounds(module: &ModuleState) -> Option<Piece> {
     if earlier.is_empty() {
         return None;
     }
-    let mut text = String::from("# Earlier attempts");
-    for run in earlier
-        .iter()
-        .skip(earlier.len().saturating_sub(ROUNDS_SHOWN))
-    {
-        let _ = write!(text, "\n- {}", round(module.plan.name.clone(), run));
-    }
-    Some(piece(
+    let shown = earlier.len().saturating_sub(ROUNDS_SHOWN);
+    let entries = earlier.iter().enumerate().skip(shown).map(|(at, run)| {
+        let is_recent = earlier.len() - at <= RECENT;
+        let worth = if is_recent { WORTH_RECENT } else { WORTH };
+        Entry::new(format!("- {}", round(&module.plan.name, run)), worth)
+    });
+    Some(piece_of_entries(
         LayerName::History,
-        Rank::Low,
+        Rank::Medium,
         "earlier attempts",
-        text,
+        "# Earlier attempts".to_owned(),
+        entries.collect(),
     ))
 }
 
-fn round(module: ModuleName, run: &TestRun) -> String {
+fn round(module: &ModuleName, run: &TestRun) -> String {
     let failing = run.tests.iter().find(|test| !test.passed);
     let cause = failing.map_or_else(
         || {
@@ -55,17 +60,11 @@ fn round(module: ModuleName, run: &TestRun) -> String {
                 .unwrap_or_default()
                 .to_owned()
         },
-        |test| {
-            format!(
-                "{}: {}",
-                test.name,
-                test.message.lines().next().unwrap_or_default()
-            )
-        },
+        |test| format!("{}: {}", test.name, telling(&test.message)),
     );
     format!(
         "version {}: {} of {} tests passed; {cause}",
-        run.version_of(&module).unwrap_or_default(),
+        run.version_of(module).unwrap_or_default(),
         run.passed(),
         run.tests.len(),
     )

@@ -34,5 +34,5 @@ fn task(state: &TaskState, purpose: Purpose, module: Option<&ModuleState>) -> Pi
         _ if purpose == Purpose::Answer => format!("# The question\n{prompt}"),
         _ => format!("# The task\n{prompt}"),
     };
-    piece(LayerName::State, Rank::Critical, "task", text)
+    piece(LayerName::State, Rank::Required, "task", text)
 }

@@ -61,6 +61,10 @@ pub struct ContextDecision {
     /// The reason, where it is not obvious.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub why: String,
+    /// Bytes of it that were sent, 0 where it was left out: with these the prompt can be taken apart again. Older
+    /// versions did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Whether a piece of context was included.
@@ -131,6 +135,9 @@ pub struct ModelCallCompleted {
     pub repeated: Option<String>,
     /// The number of prompt tokens.
     pub prompt_tokens: Tokens,
+    /// How many of them the model server had in its cache from an earlier call, as it reports it.
+    #[serde(default, skip_serializing_if = "Tokens::is_zero")]
+    pub cached_tokens: Tokens,
     /// The number of generated tokens.
     pub completion_tokens: Tokens,
     /// Whether the model server counted the tokens; otherwise the numbers are estimates.

@@ -13,9 +13,10 @@ use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::state::Status;
 use journeyman_event::{Principal, Randomness, TaskId};
+use journeyman_journal::Moment;
 use journeyman_language::of_submission;
 use journeyman_tasks::{ForkRequest, Intervention, OnlyAt, Tasks, TasksOptions};
-use journeyman_workflow::{Moment, Notices, load_at};
+use journeyman_workflow::{Notices, load_at};
 use serde_json::json;
 
 use super::run::limits;
@@ -25,7 +26,7 @@ use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
 use crate::settings::Settings;
-use crate::wiring::open_journal;
+use crate::wiring::{offline, open_journal};
 
 /// The largest file accepted.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -38,6 +39,7 @@ pub(super) fn offline_tasks(settings: &Settings) -> anyhow::Result<Tasks> {
         time: Arc::new(SystemTime),
         randomness: Arc::new(SystemRandom),
         notices: Notices::new(Bus::start(), Arc::new(SystemStamp)),
+        knowledge: offline(settings),
         worker_context: None,
     };
     Ok(Tasks::start(tasks_options, &settings.queue))

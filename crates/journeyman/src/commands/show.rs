@@ -6,7 +6,8 @@ use anyhow::{Context, bail};
 use journeyman_event::payload::PauseReason;
 use journeyman_event::state::Status;
 use journeyman_event::{TaskId, TaskState};
-use journeyman_workflow::{Moment, headline, module_path, remarks};
+use journeyman_journal::Moment;
+use journeyman_workflow::{headline, module_path, remarks};
 use serde_json::json;
 
 use crate::client::is_erased;

@@ -294,18 +294,16 @@ pub(super) fn tests_of(source: &str, module: &str, names: &[&str]) -> String {
     format!("import pytest\nfrom {module} import {names}\n\n{source}")
 }
 
-/// The lines that define functions, classes and methods, without bodies, as they are in the file. Of a
-/// signature over several lines only the first is shown.
+/// The heads of functions, classes and methods, each on one line, without bodies.
 pub(super) fn outline(source: &str) -> String {
-    let is_definition = |line: &&str| {
-        let bare = line.trim_start();
-        let indent = line.len() - bare.len();
-        indent <= 4
-            && ["def ", "class ", "async def "]
-                .iter()
-                .any(|word| bare.starts_with(word))
-    };
-    let lines: Vec<&str> = source.lines().filter(is_definition).collect();
+    let outline = Source::of(source).outline();
+    let mut depths: Vec<usize> = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
+    for item in &outline.items {
+        let depth = item.parent.map_or(0, |parent| depths[parent] + 1);
+        depths.push(depth);
+        lines.push(format!("{}{}:", "    ".repeat(depth), item.signature));
+    }
     lines.join("\n")
 }
 

@@ -32,6 +32,7 @@ use journeyman_event::{Principal, SeededRandom, TaskId, TimeSource};
 use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
+use journeyman_knowledge::Offline;
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, ToolServers,
 };
@@ -121,6 +122,7 @@ impl Server {
             time: Arc::new(Clock),
             randomness: random.clone(),
             notices: Notices::new(Bus::start(), Arc::new(Stamps)),
+            knowledge: Offline::at(folder.join("knowledge.db")),
             worker_context: None,
         };
         let queue = journeyman_queue::QueueOptions {

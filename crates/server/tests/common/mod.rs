@@ -12,6 +12,7 @@ use journeyman_bus::{Bus, Stamp};
 use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::{Journal, Memory};
+use journeyman_knowledge::Offline;
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, TcpProtocols,
     ToolServers,
@@ -65,6 +66,7 @@ pub(crate) struct Served {
 
 /// Serves, with these changes to what is usual.
 pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
+    let folder = tempfile::tempdir().unwrap();
     let random = Arc::new(SeededRandom::new(7));
     let journal = Journal::open(Arc::new(Memory::default()), &*random).unwrap();
     let hooks = HooksOptions::silent(journal.clone(), Arc::new(Always), random.clone());
@@ -73,6 +75,7 @@ pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
         time: Arc::new(Always),
         randomness: random.clone(),
         notices: Notices::new(Bus::start(), Arc::new(Always)),
+        knowledge: Offline::at(folder.path().join("knowledge.db")),
         worker_context: None,
     };
     let stop = CancellationToken::new();
@@ -98,7 +101,6 @@ pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
         stop: stop.clone(),
     };
     change(&mut options);
-    let folder = tempfile::tempdir().unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
     let socket = UnixListener::bind(folder.path().join("socket")).unwrap();

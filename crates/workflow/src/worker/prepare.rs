@@ -7,6 +7,8 @@ use journeyman_event::payload::{
     ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
 use journeyman_event::{ContentHash, ModuleName, Payload, TaskState, word};
+use journeyman_journal::Moment;
+use journeyman_knowledge::Graph;
 
 use journeyman_llm::ModelInfo;
 
@@ -44,6 +46,7 @@ impl Worker {
         module: Option<ModuleName>,
         temperature: f32,
     ) -> Result<bool, Error> {
+        let graph = self.graph(task_run, purpose).await?;
         let state = &task_run.state;
         let server = &*self.effects.worker_context.server;
         let role = Descriptor::of(purpose).role;
@@ -62,6 +65,7 @@ impl Worker {
                     module: module.as_ref(),
                     window: info.window.tokens,
                     tools: if may_call { &offers } else { &[] },
+                    graph: graph.as_ref(),
                 };
                 journeyman_context::build(server, request).await
             }
@@ -135,6 +139,24 @@ impl Worker {
         });
         self.record_with(task_run, facts, blobs).await?;
         Ok(true)
+    }
+
+    /// The knowledge graph at the task's current state, if prompts for this purpose use it.
+    async fn graph(
+        &self,
+        task_run: &mut TaskRun<'_>,
+        purpose: Purpose,
+    ) -> Result<Option<Graph>, Error> {
+        if !Descriptor::of(purpose).takes_related {
+            return Ok(None);
+        }
+        let (journal, principal) = (&self.recorder.journal, &self.recorder.principal);
+        let moment = Some(Moment::Sequence(task_run.state.sequence));
+        let known = &mut task_run.known;
+        known
+            .catch_up(journal, principal, task_run.task, moment)
+            .await?;
+        Ok(Some(known.graph()))
     }
 
     /// The tools offered to an agent with this purpose, as a model reads them. Plans use the results of the

@@ -1,0 +1,381 @@
+//! The knowledge graph of a task, its exact prompts, their differences, and search over all tasks.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use journeyman_api::limits::{check_word, page_limit};
+use journeyman_api::{
+    AtQuery, ContextDiff, ContextDiffQuery, ContextHead, ContextView, FoundView, GraphQuery,
+    GraphView, HitView, IfNoneMatch, LinkView, MessageView, NodeView, PieceChangeView, PieceView,
+    Position, Problem, RelatedNodeView, RelatedView, SearchQuery, SearchView, TaskPath, task_name,
+};
+use journeyman_event::{Sequence, TaskId, Tokens, word};
+use journeyman_journal::Moment;
+use journeyman_knowledge::{
+    Depth, FoundAcross, Graph, Index, Knowledge, Node, NotFound, SentCall, SentError, Walk,
+    difference, dot, rebuild, sent, svg,
+};
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::conditions::{Conditions, Tag};
+use crate::problem::{Rejection, defect};
+use crate::query::{Task, ValidQuery};
+
+/// The most characters of a search or a focus.
+const WORDS_MAX: usize = 2_000;
+/// The default token budget of related nodes.
+const TOKENS: u64 = 1_200;
+/// The largest token budget of related nodes.
+const TOKENS_MAX: u64 = 1_000_000;
+/// The most results of a search in one graph.
+const FOUND_MAX: usize = 50;
+/// The default number of results of a search over all tasks.
+const FOUND: usize = 20;
+
+/// Get the knowledge graph of a task: modules, functions, tests, failures, decisions and their relations.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/graph", tag = "knowledge", params(TaskPath, GraphQuery, IfNoneMatch),
+    responses((status = 200, body = GraphView, headers(("ETag" = String, description = "The entity tag of this response")))),
+)]
+pub(crate) async fn graph(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    ValidQuery(query): ValidQuery<GraphQuery>,
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
+    check_word("focus", query.focus.as_deref(), WORDS_MAX)?;
+    check_word("search", query.search.as_deref(), WORDS_MAX)?;
+    let known = known(&app, &caller, &task, query.at).await?;
+    let made = apart(move || graph_view(&task, &known, &query)).await?;
+    conditions.json(&made?)
+}
+
+/// Get the knowledge graph of a task as an SVG drawing.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/graph.svg", tag = "knowledge", params(TaskPath, AtQuery, IfNoneMatch),
+    responses((status = 200, body = String, content_type = "image/svg+xml", headers(("ETag" = String, description = "The entity tag of this response")))),
+)]
+pub(crate) async fn graph_svg(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    ValidQuery(query): ValidQuery<AtQuery>,
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
+    let known = known(&app, &caller, &task, query.at).await?;
+    let text = apart(move || svg(&known.graph())).await?;
+    Ok(picture(&conditions, "image/svg+xml", text))
+}
+
+/// Get the knowledge graph of a task in the Graphviz language.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/graph.dot", tag = "knowledge", params(TaskPath, AtQuery, IfNoneMatch),
+    responses((status = 200, body = String, content_type = "text/vnd.graphviz", headers(("ETag" = String, description = "The entity tag of this response")))),
+)]
+pub(crate) async fn graph_dot(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    ValidQuery(query): ValidQuery<AtQuery>,
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
+    let known = known(&app, &caller, &task, query.at).await?;
+    let text = apart(move || dot(&known.graph())).await?;
+    Ok(picture(&conditions, "text/vnd.graphviz", text))
+}
+
+/// Get the exact prompt of the last model call at or before a position.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/context", tag = "knowledge", params(TaskPath, AtQuery, IfNoneMatch),
+    responses((status = 200, body = ContextView, headers(("ETag" = String, description = "The entity tag of this response")))),
+)]
+pub(crate) async fn context(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    ValidQuery(query): ValidQuery<AtQuery>,
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
+    let call = asked(&app, &caller, &task, query.at).await?;
+    conditions.json(&context_view(&call))
+}
+
+/// Compare the prompts of two model calls piece by piece.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/context/diff", tag = "knowledge", params(TaskPath, ContextDiffQuery, IfNoneMatch),
+    responses((status = 200, body = ContextDiff, headers(("ETag" = String, description = "The entity tag of this response")))),
+)]
+pub(crate) async fn context_diff(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    ValidQuery(query): ValidQuery<ContextDiffQuery>,
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
+    let from_task = match &query.from_task {
+        Some(name) => task_name("from_task", name)?,
+        None => task.clone(),
+    };
+    let from = asked(&app, &caller, &from_task, Some(query.from)).await?;
+    let to = asked(&app, &caller, &task, query.to).await?;
+    let made = apart(move || diff_view(&from, &to)).await?;
+    conditions.json(&made)
+}
+
+/// Search the knowledge graphs of all tasks.
+#[utoipa::path(
+    get, path = "/search", tag = "knowledge", params(SearchQuery),
+    responses((status = 200, body = SearchView)),
+)]
+pub(crate) async fn search(
+    State(app): State<App>,
+    caller: Caller,
+    ValidQuery(query): ValidQuery<SearchQuery>,
+) -> Result<Json<SearchView>, Rejection> {
+    check_word("words", Some(&query.words), WORDS_MAX)?;
+    let limit = page_limit(query.limit, FOUND)?;
+    let (journal, principal) = (app.tasks.journal(), &caller.principal);
+    let index = app.tasks.knowledge();
+    let found = index.search(journal, principal, &query.words, limit);
+    Ok(Json(search_view(found.await?)))
+}
+
+/// The view of search results.
+pub fn search_view(found: FoundAcross) -> SearchView {
+    let hits = found.hits.into_iter().map(|hit| HitView {
+        task_id: hit.task.to_string(),
+        id: hit.node,
+        kind: hit.kind,
+        summary: hit.summary,
+        sequence: hit.sequence.map(|sequence| sequence.0),
+        score: hit.score,
+    });
+    SearchView {
+        hits: hits.collect(),
+        behind: found.behind,
+    }
+}
+
+async fn known(
+    app: &App,
+    caller: &Caller,
+    task: &TaskId,
+    at: Option<Position>,
+) -> Result<Knowledge, Rejection> {
+    let moment = at.map(|at| Moment::Sequence(at.sequence()));
+    let known = rebuild(app.tasks.journal(), &caller.principal, task, moment).await?;
+    let Some(known) = known else {
+        app.tasks.current(&caller.principal, task).await?; // or it is not there at all
+        return Err(Problem::not_found(format!("task {task} did not exist at that point")).into());
+    };
+    Ok(known)
+}
+
+async fn asked(
+    app: &App,
+    caller: &Caller,
+    task: &TaskId,
+    at: Option<Position>,
+) -> Result<SentCall, Rejection> {
+    let at = at.map(Position::sequence);
+    let call = sent(app.tasks.journal(), &caller.principal, task, at).await;
+    let none = || {
+        Problem::not_found(format!(
+            "no model call of task {task} exists at this point; look at a later one"
+        ))
+    };
+    match call {
+        Ok(call) => Ok(call.ok_or_else(none)?),
+        Err(SentError::Journal(error)) => Err(error.into()),
+        Err(error @ SentError::Missing { .. }) => {
+            let detail = error.to_string();
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "journal-damaged", detail).into())
+        }
+    }
+}
+
+/// Runs CPU-bound work on a blocking thread.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Rejection> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| defect().into())
+}
+
+fn picture(conditions: &Conditions, kind: &'static str, text: String) -> Response {
+    let tag = Tag::of(text.as_bytes());
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // It is looked at, and nothing in it is to be run or fetched.
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; sandbox",
+        ),
+    ];
+    conditions.answer(&tag, (headers, text).into_response())
+}
+
+/// The view of a knowledge graph, with the related and found nodes that the query asks for.
+pub fn graph_view(
+    task: &TaskId,
+    known: &Knowledge,
+    query: &GraphQuery,
+) -> Result<GraphView, Problem> {
+    let graph = known.graph();
+    let related = match &query.focus {
+        Some(focus) => Some(related_view(&graph, focus, query)?),
+        None => None,
+    };
+    let found = query.search.as_ref().map(|words| {
+        let found = Index::of(&graph).search(words, FOUND_MAX).into_iter();
+        let found = found.map(|found| FoundView {
+            id: found.id.to_string(),
+            score: found.score,
+        });
+        found.collect()
+    });
+    let links = graph.links().map(|(from, link, to)| LinkView {
+        from: from.id.to_string(),
+        relation: link.relation.as_str().to_owned(),
+        to: to.id.to_string(),
+        count: link.count,
+    });
+    let missing = graph.missing().iter().map(|link| LinkView {
+        from: link.from.to_string(),
+        relation: link.relation.as_str().to_owned(),
+        to: link.to.to_string(),
+        count: 1,
+    });
+    Ok(GraphView {
+        task_id: task.to_string(),
+        sequence: known.sequence().0,
+        nodes: graph.nodes().map(node_view).collect(),
+        links: links.collect(),
+        missing: missing.collect(),
+        left_out: graph.left_out(),
+        skipped: known.skipped(),
+        related,
+        found,
+    })
+}
+
+fn node_view(node: &Node) -> NodeView {
+    NodeView {
+        id: node.id.to_string(),
+        kind: node.kind.as_str().to_owned(),
+        label: node.label.clone(),
+        summary: node.summary.clone(),
+        module: node.module.as_ref().map(ToString::to_string),
+        actor: node.actor.as_ref().map(ToString::to_string),
+        sequence: node.source.map(|source| source.0),
+        line: node.line,
+        clock: serde_json::to_value(&*node.clock).unwrap_or_default(),
+        is_stale: node.is_stale(),
+    }
+}
+
+fn related_view(graph: &Graph, focus: &str, query: &GraphQuery) -> Result<RelatedView, Problem> {
+    if query.depth.is_some_and(|depth| !(1..=3).contains(&depth)) {
+        return Err(Problem::field("depth", "`depth` is a number from 1 to 3"));
+    }
+    let depth = query.depth.map_or_else(Depth::default, Depth::new);
+    let tokens = query.tokens.unwrap_or(TOKENS);
+    if tokens > TOKENS_MAX {
+        let detail = format!("`tokens` is a number from 0 to {TOKENS_MAX}");
+        return Err(Problem::field("tokens", detail));
+    }
+    let names: Vec<String> = focus
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .collect();
+    let focus = graph
+        .focus(&names)
+        .map_err(|error: NotFound| Problem::field("focus", error.to_string()))?;
+    let walk = Walk {
+        depth,
+        tokens: Tokens(tokens),
+    };
+    let related = graph.related(&focus, walk);
+    let nodes = related.nodes.iter().map(|one| RelatedNodeView {
+        id: one.node.id.to_string(),
+        distance: one.distance(),
+        arrows: one.arrows(),
+        rank: one.rank,
+        tokens: one.tokens.0,
+        text: one.to_string(),
+    });
+    Ok(RelatedView {
+        focus: focus.iter().map(ToString::to_string).collect(),
+        nodes: nodes.collect(),
+        tokens: related.tokens.0,
+        left_out: related.left_out,
+        missing: related.missing,
+    })
+}
+
+/// The view of a model call.
+pub fn context_view(call: &SentCall) -> ContextView {
+    let messages = call.messages().map(|(message, text)| MessageView {
+        role: message.role.clone(),
+        content: text.to_owned(),
+    });
+    let pieces = call.pieces().into_iter().map(|piece| PieceView {
+        piece: piece.name.to_owned(),
+        verdict: word(&piece.verdict),
+        why: some(piece.why),
+        tokens: piece.tokens.map(|tokens| tokens.0),
+    });
+    let sent = &call.call;
+    ContextView {
+        sequence: call.sequence.0,
+        purpose: word(&sent.purpose),
+        module: call.module.as_ref().map(ToString::to_string),
+        messages: messages.collect(),
+        schema: call.schema.clone(),
+        pieces: pieces.collect(),
+        window: call.built.as_ref().map(|built| built.window.0),
+        prompt_tokens: sent.prompt_tokens.0,
+        is_exact: sent.exact,
+        max_tokens: sent.max_tokens.0,
+        temperature: sent.temperature,
+        seed: sent.seed,
+    }
+}
+
+/// The view of the difference between two model calls.
+pub fn diff_view(from: &SentCall, to: &SentCall) -> ContextDiff {
+    let pieces = difference(from, to).pieces.into_iter();
+    let pieces = pieces.map(|piece| PieceChangeView {
+        piece: piece.name,
+        change: piece.change.as_str().to_owned(),
+        before: piece.before.map(|tokens| tokens.0),
+        after: piece.after.map(|tokens| tokens.0),
+        why: some(&piece.why),
+        lines: piece.lines,
+    });
+    ContextDiff {
+        from: head(from),
+        to: head(to),
+        pieces: pieces.collect(),
+    }
+}
+
+fn head(call: &SentCall) -> ContextHead {
+    let Sequence(sequence) = call.sequence;
+    ContextHead {
+        task_id: call.task.to_string(),
+        sequence,
+        purpose: word(&call.call.purpose),
+        module: call.module.as_ref().map(ToString::to_string),
+        prompt_tokens: call.call.prompt_tokens.0,
+        window: call.built.as_ref().map(|built| built.window.0),
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
