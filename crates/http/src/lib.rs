@@ -9,7 +9,6 @@
 
 use std::time::Duration;
 
-use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
 /// Begins a new HTTP client that can speak TLS.
@@ -34,9 +33,9 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = ms.map(|ms| ms / 1_000.0).or_else(|| {
         let wait = wait?;
         number(wait).or_else(|| {
-            let moment = |text: &str| rfc2822::parse(text).ok().map(|time| time.timestamp());
+            let moment = |text: &str| httpdate::parse_http_date(text).ok();
             let left = moment(wait)?.duration_since(moment(text(DATE)?)?);
-            Some(left.as_secs_f64())
+            Some(left.unwrap_or_default().as_secs_f64())
         })
     })?;
     Duration::try_from_secs_f64(seconds.max(0.0)).ok()
@@ -60,6 +59,14 @@ mod tests {
                 Some(5_000),
             ),
             ("retry-after: Sun, 06 Nov 1994 08:49:42 GMT", None),
+            (
+                "retry-after: Sunday, 06-Nov-94 08:49:42 GMT\ndate: Sun Nov  6 08:49:37 1994",
+                Some(5_000),
+            ),
+            (
+                "retry-after: Sun, 06 Nov 1994 08:49:37 GMT\ndate: Sun, 06 Nov 1994 08:49:42 GMT",
+                Some(0),
+            ),
             ("retry-after: soon", None),
             ("retry-after: nan", Some(0)),
             ("x: y", None),

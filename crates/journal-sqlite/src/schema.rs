@@ -328,25 +328,37 @@ fn last_answer<T: FromSql>(connection: &Connection, sql: &str) -> rusqlite::Resu
     Ok(answer)
 }
 
-/// Brings everything in the log into the file and begins the log anew.
+/// Brings everything in the log into the file and begins the log anew. Fails with [`Error::Held`] while another program
+/// reads.
+pub(crate) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
+    if flush_log(connection, place)? {
+        return Ok(());
+    }
+    Err(Error::Held {
+        store: place.folder_name(),
+    })
+}
+
+/// Makes everything in the log durable, and begins the log anew unless another program reads. Returns whether it did.
 ///
 /// A log that a dead process left may end in a commit whose flush had failed: it can be read (it is
 /// in the page cache), but the disk may never have got it, and a later flush does not write it
 /// again. What is appended behind it would be lost with it when the power goes, and a part of it that survives would
-/// be laid over the file: so it is written once more before.
-pub(crate) fn empty_log(connection: &Connection, place: &Place) -> Result<(), Error> {
+/// be laid over the file: so it is written once more before. Where it then stays, what is appended behind it is safe.
+pub(crate) fn flush_log(connection: &Connection, place: &Place) -> Result<bool, Error> {
     place.begin_write();
     place
         .write_log_again()
         .map_err(|error| place.failed_io(&error))?;
-    let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
-        .map_err(|error| place.failed(&error))?;
-    if busy != Some(false) {
-        return Err(Error::Held {
-            store: place.folder_name(),
-        });
-    }
-    Ok(())
+    // The log may hold an erasure of a former process that returned space.
+    let shrinking = place.shrink();
+    let checkpoint = || -> rusqlite::Result<(bool, u64)> {
+        let busy = last_answer::<bool>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+        Ok((busy == Some(false), length(connection)?))
+    };
+    let (is_empty, length) = checkpoint().map_err(|error| place.failed(&error))?;
+    shrinking.end(length, is_empty);
+    Ok(is_empty)
 }
 
 /// Limits the file to its maximum size plus `reserve` bytes.

@@ -28,8 +28,8 @@ pub(crate) struct SqliteWriter {
     place: Place,
     /// None while it could not be opened for want of space, or opened again.
     connection: Option<TrackedConnection>,
-    /// Whether nothing that another process left in the log is before what is written now.
-    log_is_empty: bool,
+    /// Whether what another process left in the log is durable, so that it is safe to write behind it.
+    log_is_durable: bool,
     /// None where it cannot be written; then less is known after a crash.
     mark: Option<HighWaterMark>,
     _lock: Lock,
@@ -53,14 +53,14 @@ impl SqliteWriter {
         };
         let mut writer = Self {
             connection,
-            log_is_empty: false,
+            log_is_durable: false,
             mark: mark(place),
             place: place.clone(),
             _lock: lock,
         };
         // So that what can be read is safe. Where it cannot be done now, writing waits for it.
         if writer.connection.is_some()
-            && let Err(error) = writer.empty_log()
+            && let Err(error) = writer.flush_log()
         {
             tracing::warn!(%error, "the journal's write-ahead log could not be checkpointed at the start");
             place.note_obstacle(Some(error));
@@ -79,7 +79,7 @@ impl SqliteWriter {
             self.connection = Some(schema::open_again(&self.place)?);
             self.place.note_written();
         }
-        self.empty_log()?;
+        self.flush_log()?;
         self.place.note_obstacle(None);
         Ok(())
     }
@@ -121,12 +121,12 @@ impl SqliteWriter {
         }
     }
 
-    /// Before the first write, see [`schema::empty_log`].
-    fn empty_log(&mut self) -> Result<(), Error> {
-        if !self.log_is_empty {
+    /// Before the first write, see [`schema::flush_log`].
+    fn flush_log(&mut self) -> Result<(), Error> {
+        if !self.log_is_durable {
             let connection = self.connection.as_ref().ok_or_else(not_open)?;
-            schema::empty_log(connection, &self.place)?;
-            self.log_is_empty = true;
+            schema::flush_log(connection, &self.place)?;
+            self.log_is_durable = true;
         }
         Ok(())
     }
@@ -340,7 +340,7 @@ impl Writer for SqliteWriter {
         }
         self.place.forget_log();
         self.connection = None;
-        self.log_is_empty = false;
+        self.log_is_durable = false;
         self.connection = Some(schema::open_again(&self.place)?);
         self.place.note_written();
         Ok(())
