@@ -179,6 +179,15 @@ mod tests {
         stat.is_ok_and(|stat| !stat.contains(") Z "))
     }
 
+    /// Waits for a process that was killed: it goes on for a moment after the signal was sent.
+    async fn has_ended(pid: &str) {
+        let began = Instant::now();
+        while is_alive(pid) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{pid} is alive");
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test]
     async fn a_command_gets_the_message_and_the_facts_and_no_secrets() {
         let ended = shell(
@@ -210,7 +219,7 @@ mod tests {
         let hung = shell("trap '' TERM; sleep 600 & echo $!; wait; sleep 600", limit).await;
         assert!(hung.error.unwrap().contains("killed"));
         assert!(began.elapsed() < Duration::from_secs(20));
-        assert!(!is_alive(hung.output.trim()), "{}", hung.output);
+        has_ended(hung.output.trim()).await;
     }
 
     #[tokio::test]
@@ -219,7 +228,7 @@ mod tests {
         let ended = shell("sleep 600 & echo $!", LONG).await;
         assert_eq!(ended.error, None);
         assert!(began.elapsed() < Duration::from_secs(20));
-        assert!(!is_alive(ended.output.trim()), "{}", ended.output);
+        has_ended(ended.output.trim()).await;
     }
 
     #[tokio::test]
@@ -251,8 +260,6 @@ mod tests {
             text = written => text,
             _ = shell(&script, LONG) => unreachable!(),
         };
-        while is_alive(text.trim()) {
-            tokio::task::yield_now().await;
-        }
+        has_ended(text.trim()).await;
     }
 }
