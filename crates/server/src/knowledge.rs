@@ -225,6 +225,7 @@ pub fn graph_view(
     known: &Knowledge,
     query: &GraphQuery,
 ) -> Result<GraphView, Problem> {
+    check(query)?;
     let graph = known.graph();
     let related = match &query.focus {
         Some(focus) => Some(related_view(&graph, focus, query)?),
@@ -278,16 +279,21 @@ fn node_view(node: &Node) -> NodeView {
     }
 }
 
-fn related_view(graph: &Graph, focus: &str, query: &GraphQuery) -> Result<RelatedView, Problem> {
+/// Checks the bounds of a query, also those that it does not need.
+fn check(query: &GraphQuery) -> Result<(), Problem> {
     if query.depth.is_some_and(|depth| !(1..=3).contains(&depth)) {
         return Err(Problem::field("depth", "`depth` is a number from 1 to 3"));
     }
-    let depth = query.depth.map_or_else(Depth::default, Depth::new);
-    let tokens = query.tokens.unwrap_or(TOKENS);
-    if tokens > TOKENS_MAX {
+    if query.tokens.is_some_and(|tokens| tokens > TOKENS_MAX) {
         let detail = format!("`tokens` is a number from 0 to {TOKENS_MAX}");
         return Err(Problem::field("tokens", detail));
     }
+    Ok(())
+}
+
+fn related_view(graph: &Graph, focus: &str, query: &GraphQuery) -> Result<RelatedView, Problem> {
+    let depth = query.depth.map_or_else(Depth::default, Depth::new);
+    let tokens = query.tokens.unwrap_or(TOKENS);
     let names: Vec<String> = focus
         .split(',')
         .map(|name| name.trim().to_owned())
