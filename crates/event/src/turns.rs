@@ -16,6 +16,15 @@ const ENDS: &[&str] = &[
     "</s>",
     "<｜end▁of▁sentence｜>",
 ];
+/// How the marks of templates begin: those that end a turn, and those that start the next one.
+const MARKS: &[&str] = &[
+    "<|",
+    "<｜",
+    "<s>",
+    "</s>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+];
 /// The mark before the name of a channel.
 const CHANNEL: &str = "<|channel|>";
 /// Names of the next speaker, where no other mark precedes them.
@@ -41,7 +50,8 @@ fn end_of(text: &str, has_channels: bool) -> Option<usize> {
                 let is_html = *end == "</s>" && text[..*at].contains("<s>");
                 !is_html
                     && (rest.is_empty()
-                        || rest.starts_with(['\n', '\r', '<'])
+                        || rest.starts_with(['\n', '\r'])
+                        || MARKS.iter().any(|mark| rest.starts_with(mark))
                         || SPEAKERS.iter().any(|speaker| rest.starts_with(speaker)))
             })
         })
@@ -90,7 +100,9 @@ mod tests {
             ("x = 1<end_of_turn>\n", Some(5)),
             ("x = 1<|im_end|><|im_start|>", Some(5)),
             ("x = 1</s>", Some(5)),
+            ("x = 1</s><s>", Some(5)),
             ("PAGE = '<s>x</s>\n", None),
+            ("PAGE = text.replace('x', '</s><p>')", None),
             ("x = 1<|im_end|>", Some(5)),
             ("x = 1\n<|im_end|>user\nThanks", Some(6)),
             ("END = \"<|im_end|>\"\n", None),
@@ -105,7 +117,8 @@ mod tests {
             let mut turn = TurnDetector::default();
             let pieces: Vec<String> = text.chars().map(String::from).collect();
             let ended = pieces.iter().any(|piece| turn.ended(piece));
-            let goes_on = end.is_some_and(|at| !["<|im_end|>", "</s>"].contains(&&text[at..]));
+            let goes_on = end
+                .is_some_and(|at| text[at..] != *"<|im_end|>" && !text[at..].starts_with("</s>"));
             assert_eq!(ended, goes_on, "{text} in pieces");
             assert_eq!(TurnDetector::default().ended(text), goes_on, "{text}");
         }

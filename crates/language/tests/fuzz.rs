@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
+use journeyman_event::end_of_turn;
 use journeyman_event::payload::TestOrigin;
 use journeyman_fuzz::{fuzz, text};
 use journeyman_language::Language;
@@ -66,6 +67,8 @@ fn fuzz_a_file_that_is_fenced_is_found_as_it_is() {
         let file = format!("{}\n", file.trim_matches(['\n', ' ']));
         let before = before.replace(['`', '~'], "");
         let answer = format!("{before}\n```python\n{file}```\nThat is all.");
+        // A mark of a chat template ends the answer wherever it stands.
+        prop_assume!(end_of_turn(&answer).is_none());
         // But for spaces and quotes that no Python has outside of strings.
         let plain = Source::of(&file).with_plain_characters();
         let found = Python
