@@ -88,7 +88,7 @@ pub struct RelatedNodeView {
 pub struct RelatedView {
     /// The ids of the focus.
     pub focus: Vec<String>,
-    /// By rank, highest first.
+    /// The related nodes, the one with the highest rank first.
     pub nodes: Vec<RelatedNodeView>,
     /// The tokens of all entries together, estimated.
     pub tokens: u64,
@@ -110,13 +110,13 @@ pub struct FoundView {
 /// The knowledge graph of a task.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct GraphView {
-    /// The task.
+    /// The id of the task.
     pub task_id: String,
     /// The position of the last event that was applied.
     pub sequence: u64,
-    /// The nodes.
+    /// The nodes, in an order that is the same for every reader.
     pub nodes: Vec<NodeView>,
-    /// The links.
+    /// The links between nodes that are both in the graph.
     pub links: Vec<LinkView>,
     /// Links whose target is not in the graph.
     pub missing: Vec<LinkView>,
@@ -146,7 +146,7 @@ pub struct SearchQuery {
 /// A node of some task that matches the search.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HitView {
-    /// The task.
+    /// The id of the task.
     pub task_id: String,
     /// The id of the node in the task's graph.
     pub id: String,
@@ -188,7 +188,7 @@ pub struct ContextDiffQuery {
 /// One of two compared calls.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ContextHead {
-    /// The task.
+    /// The id of the task.
     pub task_id: String,
     /// The position of the call.
     pub sequence: u64,
@@ -222,9 +222,9 @@ pub struct PieceChangeView {
 /// The difference between the prompts of two calls.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ContextDiff {
-    /// The first call.
+    /// The call that is compared with.
     pub from: ContextHead,
-    /// The second call.
+    /// The call whose changes are listed.
     pub to: ContextHead,
     /// The pieces in the order of the second call, then the pieces that only the first call has.
     pub pieces: Vec<PieceChangeView>,

@@ -9,6 +9,7 @@ use journeyman_event::payload::{Limits, TaskSubmitted};
 
 use crate::hooks::check_webhook;
 use crate::json::Whole;
+use crate::knowledge::GraphQuery;
 use crate::problem::Problem;
 
 /// The most characters of a prompt, an answer or an instruction.
@@ -39,6 +40,12 @@ pub const QUESTION_CHARS_MAX: usize = 10_000;
 pub const REASON_CHARS_MAX: usize = 200;
 /// The most tasks or events on one page.
 pub const PAGE_MAX: usize = 1_000;
+/// The most characters of a search, or of the focus of a graph.
+pub const WORDS_CHARS_MAX: usize = 2_000;
+/// The most relations from the focus of a graph.
+pub const GRAPH_DEPTH_MAX: usize = 3;
+/// The largest token budget of the nodes related to the focus of a graph.
+pub const GRAPH_TOKENS_MAX: u64 = 1_000_000;
 /// The longest wait for an event, in milliseconds: shorter than the usual timeouts of clients.
 pub const EVENT_WAIT_MS_MAX: u64 = 50_000;
 /// The largest length of a webhook's URL, or of a reference to it, in bytes.
@@ -244,6 +251,22 @@ pub fn wait_ms(wait_ms: Option<u64>, max: u64) -> Result<u64, Problem> {
     }
     let detail = format!("`wait_ms` is a number from 0 to {max}");
     Err(Problem::field("wait_ms", detail))
+}
+
+/// Checks the bounds of a query of a graph, also of parts that have no effect without others.
+pub fn check_graph_query(query: &GraphQuery) -> Result<(), Problem> {
+    check_word("focus", query.focus.as_deref(), WORDS_CHARS_MAX)?;
+    check_word("search", query.search.as_deref(), WORDS_CHARS_MAX)?;
+    let depths = 1..=GRAPH_DEPTH_MAX;
+    if query.depth.is_some_and(|depth| !depths.contains(&depth)) {
+        let detail = format!("`depth` is a number from 1 to {GRAPH_DEPTH_MAX}");
+        return Err(Problem::field("depth", detail));
+    }
+    if query.tokens.is_some_and(|tokens| tokens > GRAPH_TOKENS_MAX) {
+        let detail = format!("`tokens` is a number from 0 to {GRAPH_TOKENS_MAX}");
+        return Err(Problem::field("tokens", detail));
+    }
+    Ok(())
 }
 
 /// Checks a word to search for, if one is given.

@@ -65,7 +65,7 @@ impl Method {
 /// The facts of one distance that are present in the contexts of one method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Retained {
-    /// The method.
+    /// The method that made the contexts.
     pub method: Method,
     /// How many tokens fewer than the whole history the contexts have, in per cent.
     pub reduction_percent: u64,
@@ -80,7 +80,7 @@ pub struct Retained {
 /// What the contexts of one method cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ContextCost {
-    /// The method.
+    /// The method that made the contexts.
     pub method: Method,
     /// How many tokens fewer than the whole history the contexts have, in per cent.
     pub reduction_percent: u64,

@@ -566,7 +566,7 @@ pub(crate) enum ContextCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct GraphArgs {
-    /// The task
+    /// The id of the task
     pub(crate) task: TaskId,
     /// The graph at this point: after the event with this sequence number, at a version (v12), or at a time
     #[arg(long, value_name = "N|vN|TIME")]
@@ -593,7 +593,7 @@ pub(crate) struct GraphArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ContextShowArgs {
-    /// The task
+    /// The id of the task
     pub(crate) task: TaskId,
     /// The last call at this point: up to a sequence number, a version (v12), or a time
     #[arg(long, value_name = "N|vN|TIME")]

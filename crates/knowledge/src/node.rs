@@ -8,15 +8,15 @@ use journeyman_event::{Sequence, VectorClock};
 /// The kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// The task.
+    /// The task that the graph is about; a graph has one.
     Task,
     /// A module, or a file of a repository.
     Module,
-    /// A class.
+    /// A class; its methods are nodes of kind `Function`.
     Class,
     /// A function or a method.
     Function,
-    /// A test.
+    /// A test function, with its last result as summary.
     Test,
     /// One version of a module's code with its test results.
     Attempt,
@@ -98,9 +98,9 @@ impl fmt::Display for NodeId {
 /// A node of the graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// The id.
+    /// The id, unique in a graph.
     pub id: NodeId,
-    /// The kind.
+    /// The kind, which is also the prefix of the id.
     pub kind: Kind,
     /// The short name, such as `validate_email`.
     pub label: String,
@@ -169,7 +169,7 @@ impl Relation {
 /// A directed link between two nodes. There is at most one link per relation from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Link {
-    /// The relation.
+    /// The relation, read from the source of the link to its target.
     pub relation: Relation,
     /// The number of uses; 1 for relations that are not counted.
     pub count: u32,
@@ -180,9 +180,9 @@ pub struct Link {
 /// A link whose target is not in the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The source.
+    /// The id of the source, which is in the graph.
     pub from: NodeId,
-    /// The relation.
+    /// The relation, read from the source to the missing target.
     pub relation: Relation,
     /// The id of the missing target.
     pub to: NodeId,

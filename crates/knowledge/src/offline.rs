@@ -85,7 +85,7 @@ pub struct FoundAcross {
 /// A node that matches the search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hit {
-    /// The task.
+    /// The id of the task whose graph has the node.
     pub task: TaskId,
     /// The id of the node in the task's graph.
     pub node: String,

@@ -59,7 +59,7 @@ pub struct Walk {
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The relation.
+    /// The relation of the link that the step follows.
     pub relation: Relation,
     /// Whether the link is followed from source to target.
     pub is_along: bool,
@@ -79,7 +79,7 @@ impl fmt::Display for Step {
 /// A node related to the focus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RelatedNode<'g> {
-    /// The node.
+    /// The node that the path leads to.
     pub node: &'g Node,
     /// The shortest path from the focus.
     pub path: Vec<Step>,

@@ -28,7 +28,7 @@ pub struct Index {
 /// A node that matches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
-    /// The node.
+    /// The id of the node.
     pub id: NodeId,
     /// The BM25 score; comparable only within one search.
     pub score: f64,

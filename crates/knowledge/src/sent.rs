@@ -29,7 +29,7 @@ pub enum SentError {
 /// A model call as it was sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SentCall {
-    /// The task.
+    /// The id of the task that made the call.
     pub task: TaskId,
     /// The position of the `model_call_started` event.
     pub sequence: Sequence,

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use journeyman_api::limits::{check_word, page_limit};
+use journeyman_api::limits::{WORDS_CHARS_MAX, check_graph_query, check_word, page_limit};
 use journeyman_api::{
     AtQuery, ContextDiff, ContextDiffQuery, ContextHead, ContextView, FoundView, GraphQuery,
     GraphView, HitView, IfNoneMatch, LinkView, MessageView, NodeView, PieceChangeView, PieceView,
@@ -23,12 +23,8 @@ use crate::conditions::{Conditions, Tag};
 use crate::problem::{Rejection, defect};
 use crate::query::{Task, ValidQuery};
 
-/// The most characters of a search or a focus.
-const WORDS_MAX: usize = 2_000;
 /// The default token budget of related nodes.
 const TOKENS: u64 = 1_200;
-/// The largest token budget of related nodes.
-const TOKENS_MAX: u64 = 1_000_000;
 /// The most results of a search in one graph.
 const FOUND_MAX: usize = 50;
 /// The default number of results of a search over all tasks.
@@ -46,8 +42,7 @@ pub(crate) async fn graph(
     ValidQuery(query): ValidQuery<GraphQuery>,
     conditions: Conditions,
 ) -> Result<Response, Rejection> {
-    check_word("focus", query.focus.as_deref(), WORDS_MAX)?;
-    check_word("search", query.search.as_deref(), WORDS_MAX)?;
+    check_graph_query(&query)?;
     let known = known(&app, &caller, &task, query.at).await?;
     let made = apart(move || graph_view(&task, &known, &query)).await?;
     conditions.json(&made?)
@@ -65,9 +60,16 @@ pub(crate) async fn graph_svg(
     ValidQuery(query): ValidQuery<AtQuery>,
     conditions: Conditions,
 ) -> Result<Response, Rejection> {
-    let known = known(&app, &caller, &task, query.at).await?;
-    let text = apart(move || svg(&known.graph())).await?;
-    Ok(picture(&conditions, "image/svg+xml", text))
+    drawn(
+        &app,
+        &caller,
+        &task,
+        query.at,
+        &conditions,
+        "image/svg+xml",
+        svg,
+    )
+    .await
 }
 
 /// Get the knowledge graph of a task in the Graphviz language.
@@ -82,9 +84,16 @@ pub(crate) async fn graph_dot(
     ValidQuery(query): ValidQuery<AtQuery>,
     conditions: Conditions,
 ) -> Result<Response, Rejection> {
-    let known = known(&app, &caller, &task, query.at).await?;
-    let text = apart(move || dot(&known.graph())).await?;
-    Ok(picture(&conditions, "text/vnd.graphviz", text))
+    drawn(
+        &app,
+        &caller,
+        &task,
+        query.at,
+        &conditions,
+        "text/vnd.graphviz",
+        dot,
+    )
+    .await
 }
 
 /// Get the exact prompt of the last model call at or before a position.
@@ -135,7 +144,7 @@ pub(crate) async fn search(
     caller: Caller,
     ValidQuery(query): ValidQuery<SearchQuery>,
 ) -> Result<Json<SearchView>, Rejection> {
-    check_word("words", Some(&query.words), WORDS_MAX)?;
+    check_word("words", Some(&query.words), WORDS_CHARS_MAX)?;
     let limit = page_limit(query.limit, FOUND)?;
     let (journal, principal) = (app.tasks.journal(), &caller.principal);
     let index = app.tasks.knowledge();
@@ -205,7 +214,18 @@ async fn apart<T: Send + 'static>(
     done.map_err(|_| defect().into())
 }
 
-fn picture(conditions: &Conditions, kind: &'static str, text: String) -> Response {
+/// A graph as text of the media type `kind`.
+async fn drawn(
+    app: &App,
+    caller: &Caller,
+    task: &TaskId,
+    at: Option<Position>,
+    conditions: &Conditions,
+    kind: &'static str,
+    draw: fn(&Graph) -> String,
+) -> Result<Response, Rejection> {
+    let known = known(app, caller, task, at).await?;
+    let text = apart(move || draw(&known.graph())).await?;
     let tag = Tag::of(text.as_bytes());
     let headers = [
         (header::CONTENT_TYPE, kind),
@@ -216,16 +236,20 @@ fn picture(conditions: &Conditions, kind: &'static str, text: String) -> Respons
             "default-src 'none'; sandbox",
         ),
     ];
-    conditions.answer(&tag, (headers, text).into_response())
+    Ok(conditions.answer(&tag, (headers, text).into_response()))
 }
 
-/// The view of a knowledge graph, with the related and found nodes that the query asks for.
+/// The view of a knowledge graph, with the related and found nodes that the query asks for. The bounds of the query
+/// are checked with [`check_graph_query`] before.
+///
+/// # Errors
+///
+/// The focus names no node, or more than one.
 pub fn graph_view(
     task: &TaskId,
     known: &Knowledge,
     query: &GraphQuery,
 ) -> Result<GraphView, Problem> {
-    check(query)?;
     let graph = known.graph();
     let related = match &query.focus {
         Some(focus) => Some(related_view(&graph, focus, query)?),
@@ -277,18 +301,6 @@ fn node_view(node: &Node) -> NodeView {
         clock: serde_json::to_value(&*node.clock).unwrap_or_default(),
         is_stale: node.is_stale(),
     }
-}
-
-/// Checks the bounds of a query, also those that it does not need.
-fn check(query: &GraphQuery) -> Result<(), Problem> {
-    if query.depth.is_some_and(|depth| !(1..=3).contains(&depth)) {
-        return Err(Problem::field("depth", "`depth` is a number from 1 to 3"));
-    }
-    if query.tokens.is_some_and(|tokens| tokens > TOKENS_MAX) {
-        let detail = format!("`tokens` is a number from 0 to {TOKENS_MAX}");
-        return Err(Problem::field("tokens", detail));
-    }
-    Ok(())
 }
 
 fn related_view(graph: &Graph, focus: &str, query: &GraphQuery) -> Result<RelatedView, Problem> {

@@ -18,7 +18,7 @@ const LINE_CHARS_MAX: usize = 400;
 pub enum ItemKind {
     /// A function or a method.
     Function,
-    /// A class.
+    /// A class; its methods are items of their own.
     Class,
 }
 
@@ -29,7 +29,7 @@ pub type Uses = BTreeMap<String, u32>;
 /// A function, a class or a method. A nested function is part of the outer one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// The kind.
+    /// Whether it is a function or a class.
     pub kind: ItemKind,
     /// The name, without the class.
     pub name: String,

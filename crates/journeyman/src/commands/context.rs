@@ -1,7 +1,7 @@
 //! `context`: what is known of a task, what its model was asked, and how two of its prompts differ.
 
 use anyhow::{Context, anyhow, bail};
-use journeyman_api::limits::PAGE_MAX;
+use journeyman_api::limits::{PAGE_MAX, check_graph_query};
 use journeyman_api::{
     ContextDiff, ContextHead, ContextView, GraphQuery, PieceChangeView, SearchQuery,
 };
@@ -21,6 +21,14 @@ use crate::text_format::{count_text, group_digits, one_line};
 const SUMMARY_CHARS: usize = 120;
 
 pub(crate) async fn graph(settings: &Settings, args: GraphArgs) -> anyhow::Result<Exit> {
+    let query = GraphQuery {
+        at: None,
+        focus: (!args.focus.is_empty()).then(|| args.focus.join(",")),
+        depth: args.depth,
+        tokens: args.tokens,
+        search: args.search,
+    };
+    check_graph_query(&query).map_err(|problem| UsageError(problem.detail))?;
     let task = &args.task;
     let known = Reader::open(settings)
         .await?
@@ -35,13 +43,6 @@ pub(crate) async fn graph(settings: &Settings, args: GraphArgs) -> anyhow::Resul
         exact(&svg(&known.graph()))?;
         return Ok(Exit::Success);
     }
-    let query = GraphQuery {
-        at: None,
-        focus: (!args.focus.is_empty()).then(|| args.focus.join(",")),
-        depth: args.depth,
-        tokens: args.tokens,
-        search: args.search,
-    };
     let view = graph_view(task, &known, &query).map_err(|problem| UsageError(problem.detail))?;
     if settings.json {
         json(&view)?;
