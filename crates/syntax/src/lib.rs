@@ -497,9 +497,8 @@ fn definition(node: Node<'_>) -> Option<Definition> {
 fn names_in(within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut called = BTreeSet::new();
     let mut used = BTreeSet::new();
-    for node in within.all() {
-        let parent = node.parent().filter(|_| node.kind() == "identifier");
-        let Some(parent) = parent else {
+    for (parent, node) in within.all_with_parents() {
+        let Some(parent) = parent.filter(|_| node.kind() == "identifier") else {
             continue;
         };
         let is_field = |field: &str| parent.field(field) == Some(node);
@@ -523,12 +522,11 @@ fn names_in(within: Node<'_>) -> (BTreeSet<String>, BTreeSet<String>) {
 /// The names bound within a node.
 fn bound_in(within: Node<'_>) -> BTreeSet<String> {
     let mut bound = BTreeSet::new();
-    for node in within.all() {
+    for (parent, node) in within.all_with_parents() {
         if matches!(node.kind(), "import_statement" | "import_from_statement") {
             bound.extend(bound_by_import(node));
         }
-        let parent = node.parent().filter(|_| node.kind() == "identifier");
-        let Some(parent) = parent else {
+        let Some(parent) = parent.filter(|_| node.kind() == "identifier") else {
             continue;
         };
         let is_field = |field: &str| parent.field(field) == Some(node);

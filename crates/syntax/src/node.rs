@@ -93,14 +93,22 @@ impl<'t> Node<'t> {
 
     /// The node and all nodes below it, including punctuation, in order; the first million of them.
     pub fn all(self) -> impl Iterator<Item = Self> {
-        let mut open = vec![self];
+        self.all_with_parents().map(|(_, node)| node)
+    }
+
+    /// The same, each with the node that directly contains it. [`Self::parent`] looks for that from the root of the tree
+    /// on, so that to ask it for each node takes quadratic time in a file of many statements.
+    pub(crate) fn all_with_parents(self) -> impl Iterator<Item = (Option<Self>, Self)> {
+        let mut open = vec![(self.parent(), self)];
         let next = move || {
-            let node = open.pop()?;
+            let (parent, node) = open.pop()?;
             let mut cursor = node.inner.walk();
             let below = node.inner.children(&mut cursor);
-            let below: Vec<Self> = below.map(|inner| node.beside(inner)).collect();
+            let below: Vec<_> = below
+                .map(|inner| (Some(node), node.beside(inner)))
+                .collect();
             open.extend(below.into_iter().rev());
-            Some(node)
+            Some((parent, node))
         };
         std::iter::from_fn(next).take(NODES_MAX)
     }
