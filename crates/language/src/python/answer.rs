@@ -45,6 +45,10 @@ mod tests {
     fn the_file_is_found_however_a_model_wraps_it() {
         let indented = BODY.replace('\n', "\n  ");
         let json = serde_json::to_string(BODY).unwrap();
+        let lines = BODY
+            .split_inclusive('\n')
+            .map(|line| serde_json::to_string(line).unwrap());
+        let lines = lines.collect::<Vec<_>>().join(", ");
         let usage = "# How to use it\nfrom m import f\nfor number in range(100):\n    print(number, f(number))\n";
         let tests = "def test_f():\n    assert f(1)\n".repeat(5);
         let long = "x".repeat(99);
@@ -117,6 +121,11 @@ mod tests {
             format!("The file:\n\n{}\n\nThat is all.", numbered(BODY, |number| format!("{number} | ")).replace("```python\n", "").replace("```", "")),
             // HTML.
             format!("```python\n{}\n```", BODY.replace("x < 2", "x &lt; 2")),
+            // A quotation, a notebook, a string.
+            format!("> ```python\n> {}\n> ```\n> That is all.", BODY.replace('\n', "\n> ")),
+            format!("{{\"cells\": [{{\"cell_type\": \"markdown\", \"source\": [\"# Small\\n\", \"numbers\"]}}, {{\"cell_type\": \"code\", \"source\": [{lines}]}}]}}"),
+            format!("```json\n{{\"cells\": [{{\"cell_type\": \"code\", \"source\": [{lines}]}}]}}\n```"),
+            format!("```python\n{}\n```", BODY.replace('\n', "\\n")),
         ] {
             let found = whole_file(&answer, None, &["f"]);
             assert_eq!(found.as_deref(), Ok(FILE), "{answer}");

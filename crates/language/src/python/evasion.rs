@@ -38,6 +38,12 @@ const SEEKS_RUNNER: &[&str] = &[
     "environ",
 ];
 
+/// Functions and methods that look for files.
+const SEEKS_FILES: &[&str] = &[
+    "Path", "access", "exists", "glob", "isdir", "isfile", "is_dir", "is_file", "iterdir",
+    "listdir", "open", "rglob", "scandir", "stat", "walk",
+];
+
 /// Types that belong to no one: being equal to all of their values says nothing about a value.
 const TYPES: &[&str] = &[
     "bool",
@@ -107,9 +113,10 @@ fn evades(source: &Source<'_>, node: Node<'_>, files: &[&str]) -> Option<String>
                 Some(format!("mentions `{}`", shortened(text)))
             } else if ["__eq__", "__ne__"].contains(&text) {
                 Some(format!("makes an `{text}` by its name"))
-            } else {
-                let file = files.iter().find(mentions)?;
+            } else if let Some(file) = files.iter().find(mentions) {
                 Some(format!("mentions the test file `{file}`"))
+            } else {
+                is_place_of_tests(node).then(|| format!("mentions `{}`", shortened(text)))
             }
         }
         "function_definition" => {
@@ -120,13 +127,25 @@ fn evades(source: &Source<'_>, node: Node<'_>, files: &[&str]) -> Option<String>
         }
         "assignment" => {
             let name = node.field("left")?.text();
-            let right = node.field("right")?;
             let name = name.rsplit('.').next().unwrap_or(name);
-            if right.kind() != "lambda" {
+            let mut right = node.field("right")?;
+            while right.kind() == "parenthesized_expression" {
+                right = right.first_child()?;
+            }
+            if right.kind() == "identifier" && ["__eq__", "__ne__"].contains(&name) {
+                let mut all = source
+                    .root()?
+                    .all()
+                    .filter(|other| other.kind() == "function_definition");
+                right = all.find(|other| {
+                    other
+                        .field("name")
+                        .is_some_and(|own| own.text() == right.text())
+                })?;
+            } else if right.kind() != "lambda" {
                 return None;
             }
-            let parameters = right.field("parameters")?;
-            compares_nothing(name, parameters, right.field("body")?)
+            compares_nothing(name, right.field("parameters")?, right.field("body")?)
         }
         _ => None,
     }
@@ -150,7 +169,7 @@ fn seeks_runner(source: &Source<'_>, content: Node<'_>) -> bool {
             node.kind() == "identifier" && ["environ", "environb", "getenv"].contains(&node.text())
         });
     }
-    if !text.to_lowercase().contains("pytest") {
+    if !text.to_lowercase().contains("pytest") && text != "unittest.mock" {
         return false;
     }
     let mut place = content;
@@ -167,6 +186,29 @@ fn seeks_runner(source: &Source<'_>, content: Node<'_>) -> bool {
         || place
             .all()
             .any(|node| node.kind() == "identifier" && SEEKS_RUNNER.contains(&node.text()))
+}
+
+/// Whether a string names the running process, or a folder of tests in a call that looks for files.
+fn is_place_of_tests(content: Node<'_>) -> bool {
+    let text = content.text();
+    let first = text
+        .trim_start_matches("./")
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    if text.starts_with("/proc/self") {
+        return true;
+    }
+    if !["tests", "conftest.py", ".pytest_cache"].contains(&first) {
+        return false;
+    }
+    let mut above = std::iter::successors(content.parent(), |node| node.parent());
+    let statement =
+        above.find(|node| node.kind().ends_with("_statement") || node.kind() == "block");
+    statement.is_some_and(|statement| {
+        let mut names = statement.all().filter(|node| node.kind() == "identifier");
+        names.any(|node| SEEKS_FILES.contains(&node.text()))
+    })
 }
 
 /// Whether this is a comparison method that never examines the other operand and may return true.
@@ -387,6 +429,36 @@ mod tests {
                 "mentions `pytest`",
             ),
             ("import gc\ngc.get_objects()\n", 2, "uses `get_objects`"),
+            (
+                "import importlib\nimportlib.import_module('unittest.mock').ANY\n",
+                2,
+                "mentions `unittest.mock`",
+            ),
+            (
+                "open('/proc/self/cmdline')\n",
+                1,
+                "mentions `/proc/self/cmdline`",
+            ),
+            (
+                "import os\nif os.path.exists('tests'): pass\n",
+                2,
+                "mentions `tests`",
+            ),
+            (
+                "x = list(Path('./tests/').iterdir())\n",
+                1,
+                "mentions `./tests/`",
+            ),
+            (
+                "class A:\n    __eq__ = (lambda self, other: True)\n",
+                2,
+                "`__eq__` that compares nothing",
+            ),
+            (
+                "def same(one, other):\n    return True\n\nclass A:\n    __eq__ = same\n",
+                5,
+                "`__eq__` that compares nothing",
+            ),
             (
                 "A = type('A', (int,), {'__eq__': f})\n",
                 1,

@@ -6,7 +6,7 @@ use journeyman_syntax::{Definition, Kind, Source, is_invisible};
 use serde_json::Value;
 
 use super::blocks::{Block, fenced_blocks};
-use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped};
+use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped, unquoted};
 use crate::answer::{bare, json_values, missing_answer, only_reasoning, without_reasoning};
 use crate::prose::remark::{Beside, beside, warns};
 use crate::python::is_builtin;
@@ -51,6 +51,7 @@ pub(in crate::python) fn whole_file(
         });
     }
     let said = without_reasoning(answer);
+    let said = unquoted(&said);
     let (closed, open) = fenced_blocks(&said);
     let mut candidates: Vec<Candidate> = Vec::new();
     // What is not to be so, for where nothing else is.
@@ -297,6 +298,11 @@ fn wrapped(text: &str) -> Vec<String> {
             Value::String(text) => {
                 open.extend(serde_json::from_str(&text).ok().filter(Value::is_object));
             }
+            // A notebook has the lines of a cell in a list.
+            Value::Array(values) if values.iter().any(is_line) => {
+                let lines = values.iter().filter_map(Value::as_str);
+                found.push(lines.collect());
+            }
             Value::Array(values) => open.extend(values),
             Value::Object(members) => open.extend(members.into_iter().map(|(_, value)| value)),
             _ => {}
@@ -328,6 +334,10 @@ fn wrapped(text: &str) -> Vec<String> {
         source.parses() && is_program(&source)
     });
     found
+}
+
+fn is_line(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.ends_with('\n'))
 }
 
 /// Whether it contains a function, a class or an import.

@@ -16,7 +16,15 @@ pub(super) fn repaired(text: String) -> String {
             text
         };
     }
-    let readings = [transcript, added, numbered, new_file, as_html, plain];
+    let readings = [
+        transcript,
+        added,
+        numbered,
+        new_file,
+        as_html,
+        plain,
+        with_line_breaks,
+    ];
     let meant = readings
         .iter()
         .find_map(|read| read(&text).filter(|meant| Source::of(meant).parses()));
@@ -25,6 +33,35 @@ pub(super) fn repaired(text: String) -> String {
 
 fn plain(text: &str) -> Option<String> {
     Source::of(text).with_plain_characters()
+}
+
+/// A text on one line whose line breaks, tabs and quotation marks are escaped, as in a string of JSON.
+fn with_line_breaks(text: &str) -> Option<String> {
+    let line = text.trim();
+    if line.contains('\n') || !line.contains("\\n") {
+        return None;
+    }
+    serde_json::from_str(&format!("\"{line}\""))
+        .or_else(|_| serde_json::from_str(line))
+        .or_else(|_| serde_json::from_str(&format!("\"{}\"", line.replace('"', "\\\""))))
+        .ok()
+}
+
+/// A text without the marks of quoted lines, if a fence of it is quoted: `> ```python`.
+pub(super) fn unquoted(text: &str) -> Cow<'_, str> {
+    fn quoted(line: &str) -> Option<&str> {
+        line.trim_start().strip_prefix("> ")
+    }
+    let is_fence = |line| quoted(line).is_some_and(|line| line.starts_with("```"));
+    if !text.lines().any(is_fence) {
+        return Cow::Borrowed(text);
+    }
+    let lines = text.lines().map(|line| match quoted(line) {
+        Some(rest) => rest,
+        None if line.trim() == ">" => "",
+        None => line,
+    });
+    Cow::Owned(lines.flat_map(|line| [line, "\n"]).collect())
 }
 
 /// HTML entities and their characters. `&` comes last, so that text that was escaped twice is unescaped once.

@@ -8,6 +8,7 @@ use journeyman_syntax::{Kind, Source};
 
 use super::asked::Prompt;
 use super::passages::BLOCK;
+use super::prose_examples::EXAMPLES_MAX;
 use super::reading::PromptTests;
 use super::sessions::ANY_DETAIL;
 use crate::Examples;
@@ -47,7 +48,18 @@ fn left_out(reading: &PromptTests) -> Option<String> {
             clipped(call)
         );
     }
-    text.push_str(HOW_TO_RUN);
+    let assertions = reading
+        .tests
+        .iter()
+        .find(|test| test.origin == TestOrigin::Assertions);
+    if assertions.is_some_and(|test| test.source.lines().count() >= EXAMPLES_MAX) {
+        let _ = write!(
+            text,
+            " (at most {EXAMPLES_MAX} examples in prose are run; a test file may have more)"
+        );
+    } else {
+        text.push_str(HOW_TO_RUN);
+    }
     Some(text)
 }
 
@@ -173,6 +185,8 @@ mod tests {
             let reading = PromptTests::of(&Prompt::of(&prompt));
             assert_eq!(!reading.tests.is_empty(), runs, "{lead}");
             assert_eq!(reading.left_out.len(), 1, "{lead}");
+            let told = left_out(&reading).unwrap();
+            assert_eq!(told.contains("at most 40 examples"), runs, "{told}");
         }
     }
 

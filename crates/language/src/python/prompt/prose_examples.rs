@@ -10,7 +10,7 @@ use crate::python::literal::{arguments, identifier, literal};
 use crate::python::{defined_name, is_builtin};
 
 /// The most examples used; more are not needed.
-const EXAMPLES_MAX: usize = 40;
+pub(crate) const EXAMPLES_MAX: usize = 40;
 
 /// The most calls read on one line. Each is judged by the whole line around it, so that without a bound the time would
 /// grow with the square of the line's length. It is more than [`EXAMPLES_MAX`]: a line with more calls is always among
@@ -346,16 +346,38 @@ fn has_marked_pair(line: &str) -> bool {
 
 /// Whether a line is a value, a mark, and another value.
 pub(super) fn is_pair(line: &str) -> bool {
+    pair(line).is_some()
+}
+
+/// The lines that are a value, a mark and another value, as assertions about the only function that is asked for, with
+/// the index of their line: `1 -> 2`, `(1, 2) -> 3`.
+pub(super) fn pairs_on_lines(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
+    let mut names = prompt.asked_names();
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Vec::new();
+    };
+    let lines = prompt.lines.iter().enumerate();
+    let pairs = lines.filter_map(|(at, line)| {
+        let (given, value) = pair(line.text)?;
+        let arguments = given
+            .strip_prefix('(')
+            .and_then(|rest| rest.strip_suffix(')'));
+        let call = format!("{name}({})", arguments.unwrap_or(&given));
+        Some((at, format!("assert {call} == {value}")))
+    });
+    pairs.collect()
+}
+
+/// The two values of a line that is a value, a mark, and another value.
+fn pair(line: &str) -> Option<(String, String)> {
     let bare = line.trim().trim_start_matches(['-', '*', '|', ' ']);
     let bare = bare.trim_end_matches(['|', ' ', '.', ',']).replace('`', "");
-    let Some((first, rest)) = literal(&bare) else {
-        return false;
-    };
+    let (first, rest) = literal(&bare)?;
     let rest = rest.trim_start();
     let mut marks = PAIRING.iter().chain(&["|", "=="]);
-    let mark = marks.find_map(|mark| rest.strip_prefix(mark));
-    let is_value = |rest: &str| literal(rest.trim()).is_some_and(|(_, end)| end.trim().is_empty());
-    !first.is_empty() && mark.is_some_and(is_value)
+    let second = marks.find_map(|mark| rest.strip_prefix(mark))?;
+    let (second, end) = literal(second.trim())?;
+    (!first.is_empty() && end.trim().is_empty()).then_some((first, second))
 }
 
 /// The example on a doctest line that states its result itself: `>>> f(2) == 4` without a result below it.

@@ -10,12 +10,12 @@ use super::asked::{Line, Prompt, is_comment, is_fence};
 use super::beside::message_of;
 use super::passages::{is_chain, is_open, tests_in_passages};
 use super::prose_examples::{
-    ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, prose_examples,
-    rows_of_tables, shows_a_result,
+    ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, pairs_on_lines,
+    prose_examples, rows_of_tables, shows_a_result,
 };
 use super::sessions::doctests;
 use super::volatile::Volatility;
-use crate::python::literal::literal;
+use crate::python::literal::{identifier, literal};
 use crate::python::{is_builtin, is_library};
 
 /// The name under which doctest examples are stored.
@@ -61,6 +61,7 @@ impl PromptTests {
         let rows: Vec<FoundTest> = rows_of_tables(prompt)
             .into_iter()
             .chain(results_of_test_cases(prompt))
+            .chain(pairs_on_lines(prompt))
             .map(|(at, text)| FoundTest {
                 lines: at..=at,
                 text,
@@ -169,9 +170,16 @@ fn expected(test: &str) -> Option<(String, String)> {
     is_all.then(|| (spelled(&call), spelled(&value)))
 }
 
-/// A text with uniform quotation marks and without spaces behind commas.
+/// A text with uniform quotation marks, without spaces behind commas and without the names of arguments.
 fn spelled(text: &str) -> String {
-    text.replace('"', "'").replace(", ", ",")
+    let text = text.replace('"', "'").replace(", ", ",");
+    let mut parts = text.split_inclusive(['(', ',']);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let value = identifier(part).and_then(|(_, rest)| rest.strip_prefix('='));
+        let value = value.filter(|value| !value.starts_with('='));
+        text + value.unwrap_or(part)
+    })
 }
 
 fn contradicted<'f>(all: impl Iterator<Item = &'f FoundTest>) -> BTreeSet<String> {
