@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use journeyman_api::Target;
+use journeyman_event::payload::TaskWebhook;
 use reqwest::Url;
 use thiserror::Error;
 
@@ -46,6 +48,14 @@ impl Networks {
             return Ok(());
         }
         Err(Refused { address })
+    }
+
+    /// Checks a task's webhook without resolving its host. The error says why its address is refused.
+    pub fn check_webhook(&self, webhook: &TaskWebhook) -> Result<(), String> {
+        match webhook.url.parse() {
+            Ok(Target::Url(url)) => self.check_url(&url),
+            _ => Ok(()),
+        }
     }
 
     /// Checks a URL whose host is an IP address. URL parsing has already normalized all forms of IPv4 addresses

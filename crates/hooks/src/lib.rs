@@ -249,10 +249,7 @@ impl Hooks {
 
     /// Checks a task's webhook without resolving its host. The error says why its address is refused.
     pub fn check(&self, webhook: &TaskWebhook) -> Result<(), String> {
-        match webhook.url.parse() {
-            Ok(journeyman_api::Target::Url(url)) => self.shared.options.networks.check_url(&url),
-            _ => Ok(()),
-        }
+        self.shared.options.networks.check_webhook(webhook)
     }
 
     /// Waits until all current events were enqueued and each of their deliveries was attempted once, or until the

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytesize::ByteSize;
 use clap::{Arg, ArgAction, ArgMatches};
 use journeyman_hooks::{HookName, Networks, OnEnd, WebhookConfig};
 use journeyman_tasks::Retention;
@@ -370,11 +371,14 @@ impl Settings {
             },
             retention: Retention {
                 age: optional("retention.age")
-                    .map(|_| parsed(get("retention.age"), "a time such as 30d", parse_age))
+                    .map(|_| {
+                        let wanted = "a time such as 36h, 30d, 52w or 1y, up to 100 years";
+                        parsed(get("retention.age"), wanted, parse_age)
+                    })
                     .transpose()?,
                 bytes: optional("retention.bytes")
                     .map(|_| {
-                        let wanted = "a size of 1 MB or more, such as 500MB or 20GB";
+                        let wanted = "a size of 1 MB or more, such as 500MB, 1.5GB or 20GiB";
                         parsed(get("retention.bytes"), wanted, parse_size)
                     })
                     .transpose()?,
@@ -583,13 +587,15 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time from 1s to 168h is needed, such as 90s, 15m or 2h".to_owned())
 }
 
-/// Parses a retention time: a duration for [`parse_duration`], or hours, days (`30d`) or weeks (`52w`) up to 100 years.
+/// Parses a retention time: a duration for [`parse_duration`], or hours, days (`30d`), weeks (`52w`) or years of
+/// 365 days (`1y`) up to 100 years.
 fn parse_age(text: &str) -> Option<Duration> {
     const DAY: u64 = 24 * 3_600;
     let text = text.trim();
     let (number, seconds) = match text.char_indices().next_back()? {
         (at, 'd') => (&text[..at], DAY),
         (at, 'w') => (&text[..at], 7 * DAY),
+        (at, 'y') => (&text[..at], 365 * DAY),
         (at, 'h') => (&text[..at], 3_600),
         _ => return parse_duration(text).ok(),
     };
@@ -601,26 +607,9 @@ fn parse_age(text: &str) -> Option<Duration> {
 
 /// Parses a number of bytes of at least 1 MB: `20GB` (powers of 1,000), `20GiB` (powers of 1,024), or without a unit.
 fn parse_size(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 9] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("TiB", 1 << 40),
-        ("KB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("TB", 1_000_000_000_000),
-        ("B", 1),
-    ];
-    let text = text.trim();
-    let with_unit = UNITS.iter().find_map(|(unit, bytes)| {
-        let cut = text.len().checked_sub(unit.len())?;
-        let (number, end) = text.split_at_checked(cut)?;
-        end.eq_ignore_ascii_case(unit).then_some((number, *bytes))
-    });
-    let (number, unit) = with_unit.unwrap_or((text, 1));
-    let bytes = number.trim().parse::<u64>().ok()?.checked_mul(unit)?;
-    (bytes >= 1_000_000).then_some(bytes)
+    let size: ByteSize = text.trim().parse().ok()?;
+    // What is too large for 64 bits is read as their maximum.
+    (1_000_000..u64::MAX).contains(&size.0).then_some(size.0)
 }
 
 /// The same, and `0` or `0s` for at once.
@@ -775,6 +764,7 @@ mod tests {
         for (text, seconds) in [
             ("30d", 30 * day),
             ("2w", 14 * day),
+            ("1y", 365 * day),
             ("1000h", 3_600_000),
             ("90s", 90),
             ("5m", 300),
@@ -786,6 +776,8 @@ mod tests {
             ("1MB", 1_000_000),
             ("2 gib", 2 << 30),
             ("20GB", 20_000_000_000),
+            ("1.5MB", 1_500_000),
+            ("1G", 1_000_000_000),
             ("1048576", 1 << 20),
             ("1048576B", 1 << 20),
         ] {
@@ -794,7 +786,7 @@ mod tests {
         }
         for (flag, bad) in [
             ("--retention-age", "0d"),
-            ("--retention-age", "1y"),
+            ("--retention-age", "1mo"),
             ("--retention-age", "99999999999999999d"),
             ("--retention-bytes", "1KB"),
             ("--retention-bytes", "5XB"),
@@ -803,6 +795,10 @@ mod tests {
         ] {
             let error = retention(&[flag, bad]).unwrap_err().to_string();
             assert!(error.contains(flag) && error.contains(bad), "{error}");
+            assert!(
+                error.contains("36h, 30d, 52w or 1y") || error.contains("1.5GB"),
+                "{error}"
+            );
         }
     }
 

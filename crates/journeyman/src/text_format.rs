@@ -22,10 +22,14 @@ pub(crate) fn group_digits(number: u64) -> String {
     text
 }
 
-/// A number with its unit: `1 token`, `1,269 tokens`.
+/// A number with its unit: `1 token`, `1,269 tokens`, `2 deliveries`.
 pub(crate) fn count_text(number: u64, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", group_digits(number))
+    let number_text = group_digits(number);
+    match what.strip_suffix("ry") {
+        _ if number == 1 => format!("{number_text} {what}"),
+        Some(stem) => format!("{number_text} {stem}ries"),
+        None => format!("{number_text} {what}s"),
+    }
 }
 
 /// A duration: `12 ms`, `4.2 s`, `18 s`, `1 min 32 s`, `2 h 5 min`.

@@ -579,6 +579,9 @@ fn ctrl_c_pauses_names_the_command_that_goes_on_and_resume_does() {
         "{}",
         shown.stdout
     );
+    let real = home.run(&["resume", &task]);
+    assert_eq!(real.code, Some(2), "{}", real.stderr);
+    assert!(real.stderr.contains("--model-url sim:"), "{}", real.stderr);
     let resumed = home.run(&["resume", &task, "--model-url", "sim:?wrong=0&malformed=0"]);
     assert_eq!(
         resumed.code,

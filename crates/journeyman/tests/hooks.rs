@@ -327,6 +327,15 @@ fn a_webhook_to_this_machine_is_refused_by_default_and_that_is_shown() {
     assert!(receiver.messages().is_empty());
     let listed = home.run(&["hooks"]);
     assert!(listed.stdout.contains("failing"), "{}", listed.stdout);
+    server.stop();
+    let url = format!("http://127.0.0.1:{}/", receiver.port);
+    let refused = home.simulate(&format!("?{GOOD}"), &[STUB, "--webhook", &url]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("--webhook-networks"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]

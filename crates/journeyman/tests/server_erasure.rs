@@ -343,7 +343,18 @@ fn tasks_are_deleted_where_nobody_holds_the_folder_and_results_stay() {
     let compacted = home.run(&["journal", "compact"]);
     assert_eq!(compacted.code, Some(0), "{}", compacted.stderr);
     home.verified();
-    assert_eq!(home.run(&["delete"]).code, Some(2));
+    for (args, why) in [
+        (&["delete"][..], "required"),
+        (&["delete", task, "--reason", " "], "--reason"),
+        (
+            &["delete", task, "t-nobodys", "--if-version", "1"],
+            "one by one",
+        ),
+    ] {
+        let refused = home.run(args);
+        assert_eq!(refused.code, Some(2), "{args:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(why), "{args:?}: {}", refused.stderr);
+    }
 }
 
 #[test]

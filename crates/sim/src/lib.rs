@@ -26,6 +26,9 @@ pub use server::{
     MISBEHAVIOURS, Misbehaviour, SERVED_MODEL, SimServer, SimServerOptions, misbehaviour,
 };
 
+/// The kind of server that a simulated model says it is, which a started task records.
+pub const SERVER: &str = "simulated";
+
 /// The number of bytes per simulated token.
 const BYTES_PER_TOKEN: usize = 4;
 /// The number of bytes per streamed piece.
@@ -78,7 +81,7 @@ impl ModelServer for SimulatedModel {
     async fn describe(&self) -> Result<ModelInfo, Error> {
         Ok(ModelInfo {
             name: "simulated".to_owned(),
-            server: "simulated".to_owned(),
+            server: SERVER.to_owned(),
             url: "sim:".to_owned(),
             window: Window {
                 tokens: Tokens(self.script.window),

@@ -1,5 +1,6 @@
 //! `delete`: erases tasks for good, through the server that holds the data folder or in the journal directly.
 
+use journeyman_api::limits::check_reason;
 use journeyman_api::{Call, DeleteQuery, ErasedTask};
 use journeyman_event::{Principal, TaskId};
 use journeyman_server::erased;
@@ -8,7 +9,7 @@ use journeyman_tasks::OnlyAt;
 use super::interventions::offline_tasks;
 use crate::cli::IfVersion;
 use crate::client::Client;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::output::{json, line, stderr_line};
 use crate::settings::Settings;
 use crate::text_format::{count_text, one_line};
@@ -20,6 +21,13 @@ pub(crate) async fn delete(
     reason: Option<String>,
     only: IfVersion,
 ) -> anyhow::Result<Exit> {
+    if tasks.len() > 1 && only.version().is_some() {
+        let why = "--if-version is the version of one task; delete the tasks one by one";
+        return Err(UsageError(why.to_owned()).into());
+    }
+    if let Some(reason) = &reason {
+        check_reason(reason).map_err(|error| UsageError(format!("--reason: {error}")))?;
+    }
     let client = Client::find(settings).await?;
     let offline = if client.is_none() {
         let tasks = offline_tasks(settings)?;

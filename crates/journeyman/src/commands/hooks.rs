@@ -10,7 +10,7 @@ use crate::environment::SystemTime;
 use crate::exit::Exit;
 use crate::output::{json, line};
 use crate::settings::Settings;
-use crate::text_format::{group_digits, one_line};
+use crate::text_format::{count_text, group_digits, one_line};
 use crate::wiring::open_journal;
 
 /// The largest number of characters shown of an error.
@@ -72,10 +72,8 @@ fn rows(view: &HookView, width: usize) -> Vec<String> {
         .as_ref()
         .filter(|_| view.consecutive_failures > 0)
     {
-        let failures = group_digits(view.consecutive_failures);
-        rows.push(format!(
-            "    {failures} failed attempts in a row; next attempt at {at}"
-        ));
+        let failures = count_text(view.consecutive_failures, "failed attempt");
+        rows.push(format!("    {failures} in a row; next attempt at {at}"));
     }
     rows
 }
@@ -86,8 +84,10 @@ async fn retry(settings: &Settings, hook: &str) -> anyhow::Result<Exit> {
         if settings.json {
             json(&view)?;
         } else {
-            let pending = group_digits(view.pending);
-            line(&format!("{hook}: {pending} deliveries are retried now"))?;
+            line(&format!(
+                "{hook}: {}, retried now",
+                count_text(view.pending, "delivery")
+            ))?;
         }
         return Ok(Exit::Success);
     }
@@ -104,8 +104,8 @@ async fn retry(settings: &Settings, hook: &str) -> anyhow::Result<Exit> {
         json(&serde_json::json!({"hook": hook, "pending": count}))?;
     } else {
         line(&format!(
-            "{hook}: {} deliveries are retried by the next `serve` or `run`",
-            group_digits(count)
+            "{hook}: {}, retried by the next `serve` or `run`",
+            count_text(count, "delivery")
         ))?;
     }
     Ok(Exit::Success)

@@ -247,15 +247,19 @@ async fn see_through(
     cancel: &CancellationToken,
     held: &mut Option<Holder>,
 ) -> anyhow::Result<Option<TaskState>> {
-    if let RunRequest::Resume(_) = request
-        && let Some(state) = Reader::open(settings).await?.state(task).await?
-        && request.of(&state).is_none()
-    {
-        // There is nothing left to work on.
-        return Ok(Some(state));
-    }
     // What was seen of it at a server, whether that may have it, and its model, if that is not ours.
     let (mut seen, mut is_sent, mut other_model) = (None, false, None);
+    if let RunRequest::Resume(_) = request
+        && let Some(state) = Reader::open(settings).await?.state(task).await?
+    {
+        if request.of(&state).is_none() {
+            // There is nothing left to work on.
+            return Ok(Some(state));
+        }
+        if !failed_to_write(&state) {
+            other_model = settings.other_than_simulated(&state);
+        }
+    }
     let mut lost: Option<Loss> = None;
     let again = request.again();
     loop {
@@ -266,6 +270,21 @@ async fn see_through(
         match TaskLocation::find(settings, cancel).await? {
             None => return Ok(seen),
             Some(TaskLocation::Local(journal)) => {
+                if let RunRequest::Submit(task) = request
+                    && let Some(webhook) = &task.content().webhook
+                {
+                    let checked = settings.webhook_networks.check_webhook(webhook);
+                    checked.map_err(|why| UsageError(format!("--webhook: {why}")))?;
+                }
+                if seen.is_none()
+                    && let Some(OtherModel { what, flag }) = &other_model
+                {
+                    let why = format!(
+                        "task {task} was worked on with {what}: {flag} goes on with it, and --model or another \
+                         --model-url with another one"
+                    );
+                    return Err(UsageError(why).into());
+                }
                 let caught_up = match &mut seen {
                     Some(seen) => catch_up(&journal, task, seen, progress).await,
                     None => Ok(()),

@@ -1,6 +1,7 @@
 //! Conflicts between the settings of a command and those of the process that works on the tasks.
 
 use journeyman_api::{ServedSetting, ServedSettings};
+use journeyman_event::TaskState;
 
 use super::table::{MCP_SERVERS, NOT_SERVED, OF_WORK, PRIVATE, SECRETS, Unavailable};
 use super::{Found, Origin, Settings};
@@ -129,6 +130,21 @@ impl Settings {
                 what: format!("{model} at {url}"),
                 flag: format!("--model-url '{url}'"),
             }
+        })
+    }
+
+    /// The simulated model, if a task was worked on with it and no model was requested. A real one is not fetched in its
+    /// place.
+    pub(crate) fn other_than_simulated(&self, task: &TaskState) -> Option<OtherModel> {
+        let is_said = |key| self.find(key).is_some_and(Found::is_said);
+        let is_simulated = task
+            .started
+            .as_ref()
+            .is_some_and(|started| started.server == journeyman_sim::SERVER);
+        let is_other = is_simulated && !is_said("model.name") && !is_said("model.url");
+        is_other.then(|| OtherModel {
+            what: "the simulated model".to_owned(),
+            flag: "--model-url sim:".to_owned(),
         })
     }
 

@@ -212,7 +212,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         variable: "JOURNEYMAN_RETENTION_AGE",
         value: Some("TIME"),
         default: "",
-        help: "Erase ended tasks whose last event is older than this, such as 36h, 30d or 52w, while a process works on the data folder; never those marked by `keep` [default: never]",
+        help: "Erase ended tasks whose last event is older than this, such as 36h, 30d, 52w or 1y, while a process works on the data folder; never those marked by `keep` [default: never]",
     },
     Setting {
         key: "retention.bytes",
