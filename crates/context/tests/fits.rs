@@ -12,7 +12,7 @@ use journeyman_event::payload::{
     TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
-use journeyman_event::{ContentHash, ModuleName, TaskState, Tokens, VectorClock};
+use journeyman_event::{ContentHash, ModuleName, Sequence, TaskState, Tokens, VectorClock};
 use proptest::prelude::*;
 
 fn name() -> ModuleName {
@@ -43,6 +43,7 @@ fn run(failure: &str) -> TestRun {
         output: String::new(),
         clock: VectorClock::default(),
         outcome: None,
+        sequence: None,
     }
 }
 
@@ -135,6 +136,64 @@ fn what_fits_is_sent_whole_and_in_the_order_of_the_layers() {
     assert!(at("# Earlier attempts") < at("# What fails"));
     assert!(at("# What fails") < at("Correct the file `pkg/mod.py`"));
     assert!(built.exact);
+}
+
+/// A task whose module was tested this often, each time in the next version.
+fn after_rounds(rounds: u64) -> TaskState {
+    let mut state = state(
+        "Sum numbers.",
+        "def f(x):\n    return x\n",
+        "assert 1 == 2",
+        0,
+    );
+    let runs = (1..=rounds).map(|at| {
+        let mut run = run("assert 1 == 2");
+        run.code[0].version = at;
+        run.sequence = Some(Sequence(at * 10));
+        run
+    });
+    state.modules[0].runs = runs.collect();
+    state
+}
+
+#[test]
+fn old_rounds_are_told_together_cite_their_events_and_change_in_steps() {
+    let attempts = |rounds: u64| {
+        let built = fix(&after_rounds(rounds), 8_192).unwrap();
+        let text = &built.messages[1].content;
+        let from = text.find("# Earlier attempts").map(|at| &text[at..]);
+        let part = from.and_then(|text| text.split("\n\n").next());
+        part.unwrap_or_default().to_owned()
+    };
+    assert_eq!(attempts(1), "");
+    assert_eq!(
+        attempts(2),
+        "# Earlier attempts\n- version 1: 0 of 1 tests passed; test_a: assert 1 == 2 [event 10]"
+    );
+    assert_eq!(attempts(6).lines().count(), 6);
+    let before = attempts(10);
+    assert_eq!(before.lines().count(), 10);
+    let after = attempts(11);
+    let lines: Vec<&str> = after.lines().collect();
+    assert_eq!(lines.len(), 7);
+    assert_eq!(
+        lines[1],
+        "- versions 1 to 5: at most 0 of 1 tests passed; test_a failed 5 times [events 10, 20, 30, 40, 50]"
+    );
+    for (more, fewer) in [(6, 2), (10, 6), (15, 11)] {
+        assert!(
+            attempts(more).starts_with(&attempts(fewer)),
+            "{fewer} to {more}"
+        );
+    }
+    let long = attempts(1_000);
+    assert!(
+        long.lines().count() <= 11 && long.contains(", 100, ...]"),
+        "{long}"
+    );
+    let began = std::time::Instant::now();
+    fix(&after_rounds(1_000), 8_192).unwrap();
+    assert!(began.elapsed() < std::time::Duration::from_millis(100));
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn module(name: &str, needs: &[&str], completes_prompt: bool) -> ModuleState {
         output: String::new(),
         clock: VectorClock::default(),
         outcome: None,
+        sequence: None,
     });
     module
 }

@@ -235,6 +235,9 @@ pub struct TestRun {
     /// The id of the event that recorded the outcome.
     #[serde(default)]
     pub outcome: Option<EventId>,
+    /// The position of that event; `None` in a snapshot of an older version.
+    #[serde(default)]
+    pub sequence: Option<Sequence>,
 }
 
 impl TestRun {

@@ -118,6 +118,7 @@ mod tests {
                     output: String::new(),
                     clock: journeyman_event::VectorClock::default(),
                     outcome: None,
+                    sequence: None,
                 });
             }
             module

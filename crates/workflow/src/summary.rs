@@ -400,6 +400,7 @@ mod tests {
             output: output.to_owned(),
             clock: VectorClock::default(),
             outcome: None,
+            sequence: None,
         }
     }
 

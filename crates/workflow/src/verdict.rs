@@ -175,6 +175,7 @@ mod tests {
                 output: String::new(),
                 clock: VectorClock::default(),
                 outcome: None,
+                sequence: None,
             };
             let why = unproven(&state, &run);
             assert_eq!(why.is_some(), told.is_some(), "{source} {ran:?}: {why:?}");

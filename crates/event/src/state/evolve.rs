@@ -586,6 +586,7 @@ impl TaskState {
             output: output.to_owned(),
             clock,
             outcome: Some(event.id),
+            sequence: Some(event.sequence),
         };
         match (started.scope, module) {
             (TestScope::Module, Some(module)) => module.runs.push(run),
