@@ -91,6 +91,8 @@ pub struct ContextView {
     pub is_exact: bool,
     /// The most tokens for the answer.
     pub max_tokens: u64,
+    /// The model that was called, by its name in the configuration; `null` for the task's own model.
+    pub model: Option<String>,
     /// The sampling temperature.
     pub temperature: f32,
     /// The sampling seed.

@@ -1,4 +1,5 @@
-//! A task as shown to clients. Absent values are `null`; members are never missing.
+//! A task as shown to clients. In these views absent values are `null` and members are never missing, except lists of
+//! notices, which are left out when they are empty.
 
 use journeyman_event::state::Status;
 use serde::{Deserialize, Serialize};
@@ -175,7 +176,7 @@ pub struct TaskView {
     pub prompt: String,
     /// The programming language.
     pub language: String,
-    /// The instructions that the user has given since, and answers given in advance.
+    /// The instructions that the user has given after the submission, and answers given in advance.
     pub instructions: Vec<String>,
     /// The planner's questions.
     pub questions: Vec<QuestionView>,

@@ -9,7 +9,7 @@ use journeyman_event::payload::{
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_knowledge::Graph;
 use journeyman_language::of_task;
-use journeyman_llm::{Message, MessageRole, ModelServer};
+use journeyman_llm::{Estimator, Message, MessageRole, ModelServer};
 use thiserror::Error;
 
 use crate::fit::shrink;
@@ -37,6 +37,19 @@ pub struct Request<'a> {
     pub tools: &'a [ToolOffer],
     /// What is known of the task; without it nothing related is shown.
     pub graph: Option<&'a Graph>,
+}
+
+impl<'a> Request<'a> {
+    fn source_input(self, profile: &'a Profile) -> SourceInput<'a> {
+        SourceInput {
+            state: self.state,
+            purpose: self.purpose,
+            module: self.module.and_then(|name| self.state.module(name)),
+            tools: self.tools,
+            graph: self.graph,
+            profile,
+        }
+    }
 }
 
 /// A prompt that fits, and how it was built.
@@ -79,6 +92,15 @@ pub enum BuildError {
     Count(#[from] journeyman_llm::Error),
 }
 
+/// The estimated size of the context that a call would have if nothing of it were cut, in tokens.
+pub async fn estimate(request: Request<'_>) -> Tokens {
+    let system = (Descriptor::of(request.purpose).system)(of_task(request.state).prompt_texts());
+    let pieces = collect_pieces(request.source_input(&Profile::of(request.window))).await;
+    let estimator = Estimator::default();
+    let texts = pieces.iter().map(|piece| estimator.estimate(&piece.text()));
+    texts.fold(estimator.estimate(system), |sum, tokens| sum + tokens)
+}
+
 /// Builds the prompt for a call. Counts tokens after each cut, so that the result fits by the server's own count.
 ///
 /// # Errors
@@ -93,16 +115,7 @@ pub async fn build(
     let profile = Profile::of(request.window);
     let left = request.state.token_budget_left();
     let prompt_max = profile.prompt_max().min(left - ANSWER_MIN);
-    let module = request.module.and_then(|name| request.state.module(name));
-    let input = SourceInput {
-        state: request.state,
-        purpose: request.purpose,
-        module,
-        tools: request.tools,
-        graph: request.graph,
-        profile: &profile,
-    };
-    let mut pieces = collect_pieces(input).await;
+    let mut pieces = collect_pieces(request.source_input(&profile)).await;
     let bytes_before: Vec<usize> = pieces.iter().map(|piece| piece.text().len()).collect();
 
     let (messages, count) = loop {

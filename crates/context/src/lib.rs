@@ -15,7 +15,7 @@ mod purpose;
 mod requests;
 mod sources;
 
-pub use build::{BuildError, BuiltContext, Request, build};
+pub use build::{BuildError, BuiltContext, Request, build, estimate};
 pub use offer::ToolOffer;
 pub use profile::Profile;
 pub use prompts::{QUESTIONS_MAX, may_ask, plan_schema};

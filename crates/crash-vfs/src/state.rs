@@ -309,8 +309,8 @@ impl State {
         i64::try_from(node.file.bytes().len()).map_err(|_| failed)
     }
 
-    /// Raises a lock. Like on Unix, a read-only handle cannot get an exclusive lock, so it does not checkpoint
-    /// when it is closed last.
+    /// Raises a lock. Like on Unix, a read-only handle cannot get an exclusive lock, so `SQLite` makes no
+    /// checkpoint when the last connection was read-only.
     pub(crate) fn lock(&mut self, handle: u64, code: c_int) -> Result<(), c_int> {
         let failed = ffi::SQLITE_IOERR_LOCK;
         let wanted = Level::of_code(code).ok_or(failed)?;

@@ -42,6 +42,7 @@ fn call() -> ModelCallStarted {
         temperature: 0.0,
         seed: 0,
         schema: None,
+        model: None,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Where a store is: what lies in its folder before anything is opened, and whether it still lies
-//! there.
+//! The place of a store: checks what is in its folder before anything is opened, and afterwards that it is still the
+//! same.
 //!
 //! A store is made only where nothing of one is. A file that is empty, cut short, missing beside its
 //! log or another program's may be all that is left of what was acknowledged: it is an error that
@@ -23,29 +23,29 @@ use journeyman_journal::Error;
 /// Others may pass through the folder (code runs below it as another user) but not list it.
 const FOLDER_MODE: u32 = 0o711;
 const FILE_MODE: u32 = 0o600;
-/// What every `SQLite` file begins with.
+/// The first bytes of every `SQLite` file.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Where in the header the application's id is, big-endian.
 const APPLICATION_AT: usize = 68;
 const HEADER_LEN: usize = 100;
-/// Bytes of the index of a log that is in use, at least. It is shorter where there was no space for it.
+/// The minimum size in bytes of the index (`-shm`) of a log that is in use. It is shorter where there was no space for it.
 const INDEX_LEN: u64 = 32 << 10;
 /// Bytes of a log that are held in memory while it is written once more.
 const COPIED_BYTES: usize = 1 << 20;
-/// There while a store is being made: without it, a file with nothing in it is no new store but one
-/// that was emptied.
+/// The file that exists while a store is being made. Without it, an empty database is not a new store but one that was
+/// emptied.
 const MAKING: &str = "journal.new";
 
 /// Where the file is and how it is opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) folder: PathBuf,
-    /// What errors call the store: its file.
+    /// The path of the store's file, for errors.
     pub(crate) name: String,
     pub(crate) file: PathBuf,
     pub(crate) bytes_max: Option<u64>,
     pub(crate) vfs: Option<Arc<dyn Vfs>>,
-    /// What was opened; clones of the place know the same.
+    /// The files that were opened, shared by clones of the place.
     opened: Arc<Opened>,
 }
 
@@ -56,10 +56,10 @@ struct Opened {
     database: Mutex<Option<FileId>>,
     /// The minimum length of the database.
     database_len: Mutex<Length>,
-    /// How long the log is at least: it is begun anew from its start and shrinks only when this process
+    /// The minimum length of the log: it is begun anew from its start and shrinks only when this process
     /// empties it.
     log_len: AtomicU64,
-    /// How the database and its log were left by the last write, unless one is under way or failed.
+    /// The state of the database and its log after the last write; `None` while one is under way or after one failed.
     left: Mutex<Option<[Stamp; 2]>>,
     /// While this process writes: the files that it writes to or that keep others from it.
     written: Mutex<Vec<(PathBuf, FileId)>>,
@@ -104,7 +104,7 @@ fn length_of(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |meta| meta.len())
 }
 
-/// What lies where a store is to be.
+/// What is found at the place of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FolderContent {
     /// Nothing, or a store whose making was begun and not finished.
@@ -116,7 +116,7 @@ pub(crate) enum FolderContent {
 /// What changes when anybody writes to a file: its length and the time of its last change.
 type Stamp = Option<(u64, SystemTime)>;
 
-/// Which file a path means, whatever it is called.
+/// The identity of a file (device and inode), whatever its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
@@ -264,13 +264,13 @@ impl Place {
         high_water_mark::noted(&self.folder, about)
     }
 
-    /// A write begins, or the log is emptied.
+    /// Records that a write or the emptying of the log begins.
     pub(crate) fn begin_write(&self) {
         self.opened.log_len.store(0, Ordering::SeqCst);
         *self.left() = None;
     }
 
-    /// A write has ended, and this is how it leaves the files.
+    /// Records the state of the files after a write.
     pub(crate) fn end_write(&self) {
         self.opened.log_len.store(self.log_len(), Ordering::SeqCst);
         *self.left() = self.vfs.is_none().then(|| self.stamps());
@@ -304,7 +304,8 @@ impl Place {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether no process has the file open for writing and its log is empty.
+    /// Whether the log is empty and there is no index of one, which a process that has the file open for writing keeps, and
+    /// one that was killed leaves.
     pub(crate) fn is_at_rest(&self) -> bool {
         // A writer always has both beside it. Of another VFS nothing is known.
         let index = fs::metadata(self.beside("-shm"));
@@ -351,7 +352,7 @@ impl Place {
         }
     }
 
-    /// The store is made.
+    /// Ends the making of a store.
     pub(crate) fn end_making(&self) {
         match fs::remove_file(self.folder.join(MAKING)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -361,7 +362,7 @@ impl Place {
         }
     }
 
-    /// Keeps others from a store of ours.
+    /// Sets the mode of the store's files to 0600.
     pub(crate) fn close_to_others(&self) -> io::Result<()> {
         let mode = fs::metadata(&self.file)?.permissions().mode();
         if mode & 0o777 == FILE_MODE {
@@ -370,7 +371,7 @@ impl Place {
         fs::set_permissions(&self.file, Permissions::from_mode(FILE_MODE))
     }
 
-    /// Notes which file the path means when it is first opened; later, that it still means that one.
+    /// Records which file the path means when it is first opened; later checks that it still means that one.
     pub(crate) fn same_database(&self) -> Result<(), Error> {
         if self.vfs.is_some() {
             return Ok(());
@@ -409,7 +410,7 @@ impl Place {
         self.written().retain(|(path, _)| path != &log);
     }
 
-    /// This process writes no more.
+    /// Records that this process does not write any more.
     pub(crate) fn forget_written(&self) {
         self.written().clear();
         self.note_obstacle(None);
@@ -504,7 +505,7 @@ impl Place {
         failed_io(&self.folder, error)
     }
 
-    /// What errors call the folder.
+    /// The path of the folder, for errors.
     pub(crate) fn folder_name(&self) -> String {
         self.folder.display().to_string()
     }

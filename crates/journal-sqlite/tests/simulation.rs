@@ -5,7 +5,7 @@
 //! whole or not at all, the same append again is answered, positions have no gap, and a subscriber
 //! gets everything once.
 //!
-//! `JOURNEYMAN_SIMULATION_SEEDS=10000 cargo test -p journeyman-journal --test simulation` runs more
+//! `JOURNEYMAN_SIMULATION_SEEDS=10000 cargo test -p journeyman-journal-sqlite --test simulation` runs more
 //! seeds; `JOURNEYMAN_SIMULATION_SEED=17` runs one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 

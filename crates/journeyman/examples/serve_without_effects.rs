@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_bus::Bus;
+use journeyman_gateway::Gateway;
 use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
@@ -88,7 +89,7 @@ async fn serve(folder: PathBuf) {
         ..Script::default()
     });
     let worker_context = WorkerContext {
-        server: Arc::new(model),
+        models: Gateway::new(Arc::new(model), Vec::new()),
         slots: ModelSlots::new(None),
         sandbox: sandbox().await,
         runners: Runners::new(vec![Arc::new(NoEffects)]),

@@ -76,8 +76,11 @@ fn detail(payload: &Payload) -> String {
         }
         Payload::ContextRefused(refused) => refused.detail.clone(),
         Payload::ModelCallStarted(call) => format!(
-            "{}, prompt {}, at most {} more",
+            "{}{}, prompt {}, at most {} more",
             call.purpose.as_str(),
+            call.model
+                .as_ref()
+                .map_or_else(String::new, |name| format!(" by {name}")),
             count_text(call.prompt_tokens.0, "token"),
             group_digits(call.max_tokens.0)
         ),
@@ -349,6 +352,7 @@ pub(crate) mod tests {
             temperature: 0.2,
             seed: 7,
             schema: None,
+            model: None,
         }
     }
 

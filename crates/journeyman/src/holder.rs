@@ -73,7 +73,7 @@ impl Holder {
         work_setup: WorkSetup,
         endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
-        let server = Arc::clone(&work_setup.worker_context.server);
+        let server = Arc::clone(work_setup.worker_context.models.default_server());
         let model = match tokio::time::timeout(MODEL_TIME, server.describe()).await {
             Ok(Ok(info)) => info.name,
             _ => settings.model.clone(),
@@ -140,7 +140,9 @@ impl Holder {
             settings: settings.served(),
             readiness: Arc::new(Ready {
                 server: match &work_setup {
-                    Ok(work_setup) => Ok(Arc::clone(&work_setup.worker_context.server)),
+                    Ok(work_setup) => Ok(Arc::clone(
+                        work_setup.worker_context.models.default_server(),
+                    )),
                     Err(why) => Err(why.clone()),
                 },
                 tasks: tasks.clone(),

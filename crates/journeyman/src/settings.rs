@@ -5,6 +5,7 @@
 //! `Settings::typed` that parses it.
 
 mod conflicts;
+mod models;
 mod table;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use serde::de::DeserializeOwned;
 use crate::text_style::Colour;
 
 pub(crate) use conflicts::{Conflicts, OtherModel};
+pub(crate) use models::ModelConfig;
 use table::{SECRETS, SETTINGS, Setting};
 
 /// The environment variables of the process.
@@ -72,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) model_slots: u32,
     pub(crate) model_idle: Duration,
     pub(crate) model_required: bool,
+    /// The models beside the default one.
+    pub(crate) models: Vec<ModelConfig>,
     pub(crate) hf_endpoint: String,
     pub(crate) hf_token: Option<String>,
     pub(crate) sandbox_minimum: journeyman_sandbox::Level,
@@ -209,6 +213,7 @@ impl Settings {
             values: table,
             mcp_servers,
             webhooks,
+            models,
         } = read_file(&file)?;
         let mut found = Vec::new();
         for setting in SETTINGS {
@@ -242,6 +247,7 @@ impl Settings {
         }
         let settings = Self::typed(found)?;
         Ok(Self {
+            models,
             mcp_servers,
             webhooks,
             ..settings
@@ -385,6 +391,7 @@ impl Settings {
             },
             on_end: on_end(get("on_end"), get("on_end_timeout"))?,
             webhooks: BTreeMap::new(),
+            models: Vec::new(),
             webhook_networks: get("webhook_networks")
                 .value
                 .parse::<Networks>()
@@ -501,6 +508,7 @@ struct FromFile {
     values: BTreeMap<String, String>,
     mcp_servers: BTreeMap<ServerName, ServerConfig>,
     webhooks: BTreeMap<HookName, WebhookConfig>,
+    models: Vec<ModelConfig>,
 }
 
 fn read_file(file: &ConfigFile) -> anyhow::Result<FromFile> {
@@ -519,6 +527,8 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<FromFile> {
         .with_context(|| format!("{} is not valid TOML", file.path.display()))?;
     let mcp_servers = tables(&mut table, "mcp_servers", file)?;
     let webhooks = tables(&mut table, "webhooks", file)?;
+    let models: Vec<ModelConfig> = tables(&mut table, "models", file)?;
+    models::check(&models).with_context(|| format!("{}: models", file.path.display()))?;
     let mut values = BTreeMap::new();
     flatten("", &table, &mut values);
     for key in values.keys() {
@@ -533,10 +543,11 @@ fn read_file(file: &ConfigFile) -> anyhow::Result<FromFile> {
         values,
         mcp_servers,
         webhooks,
+        models,
     })
 }
 
-/// Removes the named tables under a key, such as `[webhooks.NAME]`.
+/// Removes the tables under a key, such as `[webhooks.NAME]` or `[[models]]`.
 fn tables<T: DeserializeOwned + Default>(
     table: &mut toml::Table,
     key: &str,

@@ -8,6 +8,7 @@ use anyhow::Context;
 use journeyman_bus::{Bus, Registration};
 use journeyman_event::{Principal, Tokens};
 use journeyman_fetch::{Environment, Hub};
+use journeyman_gateway::{Gateway, Model};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_knowledge::Offline;
@@ -106,6 +107,7 @@ pub(crate) async fn work_setup(
     let work_folder = work_folder(folder)?;
     progress.prepare("looking for a model server");
     let server = connect(settings, &environment, progress).await?;
+    let models = Gateway::new(server, other_models(settings, &environment)?);
     let registry = Registry::with_built_ins()?;
     let servers = tool_servers(settings, &registry, progress).await;
     let dispatcher = Dispatcher::new(registry, journeyman_tools::DispatcherOptions::default());
@@ -114,7 +116,7 @@ pub(crate) async fn work_setup(
     progress.prepared();
     Ok(WorkSetup {
         worker_context: WorkerContext {
-            server,
+            models,
             slots: ModelSlots::new(settings.model_calls()),
             sandbox,
             runners,
@@ -264,6 +266,36 @@ async fn connect(
         journeyman_llm::connect(connection(settings)?, environment, &report).await?;
     progress.say(&how);
     Ok(server)
+}
+
+/// The models beside the default one. Each is connected to when a call first needs it.
+fn other_models(settings: &Settings, environment: &Environment) -> anyhow::Result<Vec<Model>> {
+    let connected = settings.models.iter().map(|config| {
+        let server: Arc<dyn ModelServer> = if config.url.starts_with("sim:") {
+            Arc::new(SimulatedModel::new(config.url.parse()?))
+        } else {
+            let connection = Connection {
+                url: Some(config.url.clone()),
+                model: config.model.clone(),
+                api_key: config.api_key()?,
+                context: Tokens(config.context),
+                ..connection(settings)?
+            };
+            journeyman_llm::check(&connection)?;
+            Arc::new(LazyServer::new(connection, environment.clone()))
+        };
+        Ok(Model {
+            name: config.name.clone(),
+            server,
+            purposes: config.purposes.clone(),
+        })
+    });
+    connected
+        .zip(&settings.models)
+        .map(|(model, config): (anyhow::Result<Model>, _)| {
+            model.with_context(|| format!("model {}", config.name))
+        })
+        .collect()
 }
 
 /// The model server's settings.

@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("journeyman-queue", 3),
     ("journeyman-sim", 3),
     ("journeyman-context", 4),
+    ("journeyman-gateway", 4),
     ("journeyman-tools", 4),
     ("journeyman-workflow", 5),
     ("journeyman-hooks", 6),

@@ -169,3 +169,124 @@ fn a_prompt_that_was_too_long_is_made_to_fit_the_window_that_the_server_tells() 
         "{limits:?}"
     );
 }
+
+/// A configuration file with further models.
+fn config(home: &Home, models: &str) -> String {
+    let path = home.path().join("models.toml");
+    std::fs::write(&path, models).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn calls_go_to_the_model_of_their_purpose_or_to_one_whose_window_is_large_enough() {
+    let home = Home::new();
+    let models = "[[models]]\nname = \"planner\"\nurl = \"sim:?wrong=0&malformed=0&window=4096\"\npurposes = [\"plan\"]\n\
+                  [[models]]\nname = \"large\"\nurl = \"sim:?wrong=0&malformed=0&window=65536\"\n";
+    let config = config(&home, models);
+    let long = format!(
+        "Make a package `shop` of two modules.\n{}",
+        "It must be exact. ".repeat(900)
+    );
+    for (prompt, of_plan, of_code) in [
+        (
+            "Make a package `shop` of two modules.",
+            "planner",
+            Value::Null,
+        ),
+        (long.as_str(), "large", "large".into()),
+    ] {
+        let ran = home.simulate(
+            "?wrong=0&malformed=0&window=4096",
+            &[prompt, "--config", &config, "--json"],
+        );
+        assert!(matches!(ran.code, Some(0 | 3)), "{}", ran.stderr);
+        let lines = ran.json_lines();
+        let calls = lines
+            .iter()
+            .filter(|line| line["kind"] == "model_call_started");
+        let mut seen = 0;
+        for call in calls {
+            let model = &call["data"]["model"];
+            match call["data"]["purpose"].as_str().unwrap() {
+                "plan" => assert_eq!(model, of_plan),
+                _ => assert_eq!(*model, of_code, "{call}"),
+            }
+            seen += 1;
+        }
+        assert!(seen > 1, "{}", ran.stdout);
+        let changes = lines.iter().filter(|line| line["kind"] == "model_changed");
+        assert_eq!(changes.count(), 0, "the task's own model is the same");
+    }
+    // Alone the small model cannot take it: the figures are told.
+    let alone = home.simulate("?wrong=0&malformed=0&window=4096", &[&long]);
+    assert_eq!(alone.code, Some(4), "{}", alone.stdout);
+    assert!(
+        alone.stdout.contains("model's window is too small"),
+        "{}",
+        alone.stdout
+    );
+}
+
+#[test]
+fn a_models_table_that_makes_no_sense_is_refused_and_says_why() {
+    let home = Home::new();
+    let one = |more: &str| format!("[[models]]\nname = \"a\"\nurl = \"sim:\"\n{more}\n");
+    for (models, why) in [
+        (one("window = 3"), "unknown field `window`"),
+        (one("context = 3"), "context of a is 2048 to 1048576"),
+        (one("purposes = [\"cook\"]"), "unknown variant `cook`"),
+        (one("api_key = \"secret-key\""), "env:NAME or file:/PATH"),
+        (
+            one("api_key = \"env:JOURNEYMAN_NO_SUCH_KEY\"\n").replace("sim:", "http://127.0.0.1:9"),
+            "JOURNEYMAN_NO_SUCH_KEY is not set",
+        ),
+        (one("").replace("sim:", "sim:?latency=many"), "model a"),
+        (one("").replace("sim:", ""), "url of a is empty"),
+        (one("").replace("\"a\"", "\"a b\""), "not \"a b\""),
+        (one("") + &one(""), "two models are called a"),
+        (
+            one("purposes = [\"plan\"]") + &one("purposes = [\"plan\"]").replace("\"a\"", "\"b\""),
+            "both a and b take calls for plan",
+        ),
+        ("[models]\na = 1\n".to_owned(), "models"),
+    ] {
+        let config = config(&home, &models);
+        let refused = home.simulate("", &["x", "--config", &config]);
+        assert_ne!(refused.code, Some(0), "{models}");
+        assert!(refused.stderr.contains(why), "{models}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("secret-key"), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_task_goes_on_with_its_own_model_where_another_is_gone() {
+    let home = Home::new();
+    let models =
+        "[[models]]\nname = \"slow\"\nurl = \"sim:?latency_ms=60000\"\npurposes = [\"plan\"]\n";
+    let config = config(&home, models);
+    let timed = home.simulate(
+        "?wrong=0&malformed=0",
+        &["Make it", "--config", &config, "--timeout", "2"],
+    );
+    assert_eq!(timed.code, Some(5), "{}", timed.stderr);
+    let task = events(&home, "task_submitted")[0]["task_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let resumed = home.run(&[
+        "resume",
+        &task,
+        "--timeout",
+        "60",
+        "--model-url",
+        "sim:?wrong=0&malformed=0",
+        "--json",
+    ]);
+    assert_eq!(
+        resumed.code,
+        Some(3),
+        "{}{}",
+        resumed.stdout,
+        resumed.stderr
+    );
+}

@@ -118,6 +118,7 @@ fn call(life: &mut Life, blobs: &mut Vec<Bytes>, pieces: &[(&str, &str)], has_by
         temperature: 0.2,
         seed: 7,
         schema: None,
+        model: None,
     };
     life.say(Some("shop.sums"), "fixer", started);
 }

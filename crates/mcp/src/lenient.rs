@@ -1,4 +1,4 @@
-//! Accepts arguments as models write them: a list, object or number as a string with its JSON. If the schema does
+//! Accepts arguments as models write them: a value other than a string as a string with its JSON. If the schema does
 //! not allow a string, the parsed JSON is used; whether it fits is checked when the arguments are parsed.
 
 use rmcp::model::{CallToolRequestParams, JsonObject};
@@ -7,8 +7,7 @@ use serde_json::Value;
 /// The most levels of schemas and values that are followed.
 const DEPTH_MAX: usize = 16;
 
-/// A tool call that does not match the protocol's type, for example because its arguments are an object as a
-/// string. The error says why it is not a tool call.
+/// Parses a tool call, also if its arguments are an object in a string. The error says why it is not a tool call.
 pub(crate) fn call(params: Option<Value>) -> Result<CallToolRequestParams, String> {
     let mut params = params.unwrap_or_default();
     if let Some(given) = params.get_mut("arguments") {

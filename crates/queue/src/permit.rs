@@ -16,7 +16,8 @@ use crate::{AdmissionError, Queue, Runner};
 pub enum WhenFull {
     /// The job is refused at once.
     Refuse,
-    /// The submitter waits for a place, at most for this long. Places are granted in order of arrival.
+    /// The submitter waits for a place, at most for this long. Places are granted in order of arrival. If too many wait
+    /// already (`submitters_max`), the job is refused at once.
     Wait(Duration),
 }
 

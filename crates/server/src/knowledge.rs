@@ -359,6 +359,7 @@ pub fn context_view(call: &SentCall) -> ContextView {
         prompt_tokens: sent.prompt_tokens.0,
         is_exact: sent.exact,
         max_tokens: sent.max_tokens.0,
+        model: sent.model.clone(),
         temperature: sent.temperature,
         seed: sent.seed,
     }

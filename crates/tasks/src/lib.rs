@@ -195,7 +195,12 @@ impl Tasks {
         let Some(worker_context) = &self.options.worker_context else {
             return self.queue.set_downstream(None);
         };
-        let there = worker_context.server.waiting().await.unwrap_or_default();
+        let there = worker_context
+            .models
+            .default_server()
+            .waiting()
+            .await
+            .unwrap_or_default();
         let here = worker_context.slots.waiting() as u64;
         self.queue.set_downstream(Some(here.saturating_add(there)));
     }

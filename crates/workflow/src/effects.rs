@@ -175,7 +175,8 @@ impl Effects {
         });
         let result = self
             .worker_context
-            .server
+            .models
+            .server(call.model.as_deref())
             .answer(&request, &mut show, stop)
             .await;
         if let Ok(answer) = &result

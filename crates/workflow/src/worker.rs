@@ -426,7 +426,14 @@ impl Worker {
     async fn model(&self, cancel: &CancellationToken) -> Result<Option<ModelInfo>, Error> {
         let mut pause = MODEL_RETRY_FIRST;
         loop {
-            let asked = match self.effects.worker_context.server.describe().await {
+            let asked = match self
+                .effects
+                .worker_context
+                .models
+                .default_server()
+                .describe()
+                .await
+            {
                 Ok(info) => return Ok(Some(info)),
                 Err(error) if error.is_transient() => {
                     self.recorder.notices.emit(|| Notice::Waiting {

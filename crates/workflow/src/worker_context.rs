@@ -1,10 +1,9 @@
 //! The parts that tasks are worked on with, shared by all tasks.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use journeyman_gateway::Gateway;
 use journeyman_language::Runners;
-use journeyman_llm::ModelServer;
 use journeyman_sandbox::Sandbox;
 
 use crate::agents::AgentRegistry;
@@ -15,8 +14,8 @@ use crate::toolbox::Toolbox;
 /// The parts that tasks are worked on with.
 #[derive(Clone)]
 pub struct WorkerContext {
-    /// The model server.
-    pub server: Arc<dyn ModelServer>,
+    /// The models.
+    pub models: Gateway,
     /// The slots for concurrent calls of the model server.
     pub slots: ModelSlots,
     /// The sandbox for code.

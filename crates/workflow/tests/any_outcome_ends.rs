@@ -336,6 +336,7 @@ impl Drive {
             temperature: 0.2,
             seed: 1,
             schema: None,
+            model: None,
         };
         self.record(Fact {
             module,

@@ -1,8 +1,9 @@
 //! Makes the histories: tasks of several modules that depend on each other in a chain, with facts in them.
 //!
-//! Names and sentences are random syllables, so that no name says what is asked for. A fact stands anywhere in what says it:
+//! Names and sentences are random syllables, so that no name gives away what is asked for. A fact stands anywhere in what says it:
 //! in one of the sentences of an instruction, in one of the findings of the review, in any of a module's functions, in the
-//! failure of any of its rounds. The last module of the chain is corrected now.
+//! failure of any of its rounds. The first module is corrected now; the facts are about those
+//! that it needs.
 
 use std::fmt::{Display, Write as _};
 
@@ -118,7 +119,7 @@ impl Choices {
         words.join(" ")
     }
 
-    /// The sentence among others.
+    /// A text of several sentences with this one among them.
     fn told(&self, sentence: &str) -> String {
         let count = self.below(SENTENCES_MAX + 1);
         let mut sentences: Vec<String> = (0..count)
@@ -128,7 +129,7 @@ impl Choices {
         sentences.join(" ")
     }
 
-    /// What a test says that expects one number and gets another.
+    /// The message of a test that expects one number and gets another.
     fn failure(&self) -> String {
         format!("assert {} == {}", self.number(), self.number())
     }

@@ -121,6 +121,9 @@ pub struct ModelCallStarted {
     /// The hash of the blob with the JSON schema for the answer.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub schema: Option<ContentHash>,
+    /// The model that is called, by its name in the configuration; `None` for the model that the task was started with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub model: Option<String>,
 }
 
 /// Outcome: the model answered.

@@ -93,7 +93,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         program: program_hash()?,
         worker: work_setup.worker(journal.clone()),
         journal,
-        server: work_setup.worker_context.server.clone(),
+        server: work_setup.worker_context.models.default_server().clone(),
         scorer,
         cache: folder.join("bare"),
     };

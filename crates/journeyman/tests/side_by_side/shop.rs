@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use journeyman_bus::Bus;
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{Event, Payload, Principal, SeededRandom, TaskId, TaskState, Tokens};
+use journeyman_gateway::Gateway;
 use journeyman_journal::{Filter, Journal, Memory};
 use journeyman_language::python::Interpreter;
 use journeyman_language::{Runner, Runners};
@@ -255,7 +256,7 @@ impl Shop {
             journal: Journal::open(Arc::new(Memory::new()), &SeededRandom::new(1)).unwrap(),
             task: TaskId::new("t-1").unwrap(),
             worker_context: WorkerContext {
-                server: model.clone(),
+                models: Gateway::new(model.clone(), Vec::new()),
                 slots: ModelSlots::new(places),
                 sandbox,
                 runners: Runners::new(vec![Arc::new(NoEffects)]),

@@ -27,7 +27,7 @@ impl<I: Clone + Eq + Hash + Debug, T: Default> Core<I, T> {
         self.alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Returns one event that is due.
+    /// Applies one change that is due (a job is removed, stopped or killed) and returns its event.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Due<I, T>> {
         if self.next_alarm()? > now {
             return None;

@@ -70,7 +70,7 @@ fn lock_in(policy: &Policy, socket: &mut UnixStream) -> Result<std::convert::Inf
     if let Some(uid) = policy.become_uid {
         become_user(uid)?;
     }
-    // Set after the change of user, which resets it. If the supervisor died earlier, the write below fails.
+    // Set after the change of user, which resets it. If the supervisor died earlier, telling it that we are ready fails.
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| format!("prctl(PDEATHSIG): {error}"))?;
     chdir(&policy.folder).map_err(|_| filesystem::unreachable(&policy.folder))?;

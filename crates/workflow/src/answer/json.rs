@@ -50,7 +50,8 @@ pub(crate) fn tool_requests(
     Ok(requests)
 }
 
-/// The findings of a review. If the answer cannot be parsed, there is no review.
+/// The findings of a review. If the answer cannot be parsed, the result has no findings and
+/// says so in `problem`.
 pub(crate) fn review(answer: &PendingAnswer) -> ReviewCompleted {
     #[derive(Deserialize)]
     struct Raw {

@@ -48,26 +48,31 @@ impl Worker {
     ) -> Result<bool, Error> {
         let graph = self.graph(task_run, purpose).await?;
         let state = &task_run.state;
-        let server = &*self.effects.worker_context.server;
         let role = Descriptor::of(purpose).role;
         let offers = self.offers(state, purpose);
         let names = offers.iter().map(|offer| offer.name.clone()).collect();
         let agent_started = started(state, purpose, module.as_ref(), names);
         let may_call =
             !agent_started.is_empty() || state.agent(module.as_ref()).is_some_and(may_call);
-        let mut changed = None;
-        let built = match server.describe().await {
-            Ok(info) => {
-                changed = model_changed(state, &info);
-                let request = journeyman_context::Request {
-                    state,
-                    purpose,
-                    module: module.as_ref(),
-                    window: info.window.tokens,
-                    tools: if may_call { &offers } else { &[] },
-                    graph: graph.as_ref(),
-                };
-                journeyman_context::build(server, request).await
+        let request = |window| journeyman_context::Request {
+            state,
+            purpose,
+            module: module.as_ref(),
+            window,
+            tools: if may_call { &offers } else { &[] },
+            graph: graph.as_ref(),
+        };
+        let (mut changed, mut model) = (None, None);
+        let estimate = async |window| journeyman_context::estimate(request(window)).await;
+        let models = &self.effects.worker_context.models;
+        let built = match models.select(purpose, estimate).await {
+            Ok(selected) => {
+                model = selected.name.map(str::to_owned);
+                if model.is_none() {
+                    changed = model_changed(state, &selected.info);
+                }
+                let request = request(selected.info.window.tokens);
+                journeyman_context::build(selected.server, request).await
             }
             Err(error) => Err(BuildError::Count(error)),
         };
@@ -126,6 +131,7 @@ impl Worker {
             temperature,
             seed: self.recorder.randomness.next_u64() >> 33,
             schema,
+            model,
         };
         let changed = changed.map(|changed| Fact::of_task(Role::Conductor, changed));
         let mut facts: Vec<Fact> = changed.into_iter().chain(agent_started).collect();
