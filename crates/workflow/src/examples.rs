@@ -160,16 +160,16 @@ mod tests {
         assert_eq!(
             said("Write f(x).\nassert f(y) == 2\n").as_deref(),
             Some(
-                "1 line of your prompt looks like a test and is not run: `assert f(y) == 2`. To run one, write \
-                  a plain call and its result alone on a line below a line `Examples:`, or give a test file"
+                "1 line of your prompt looks like a test and is not run: `assert f(y) == 2`. To run one, end the \
+                 prompt with a line `Examples:` and, below it, plain calls with their results, or give a test file"
             )
         );
         assert_eq!(
             said("Write f(x).\n>>> f(1)\n2\n\n>>> f(1)\n3\n").as_deref(),
             Some(
                 "2 lines of your prompt look like tests and are not run: `>>> f(1)`; `>>> f(1)` (the prompt \
-                 gives `f(1)` different results). To run one, write a plain call and its result alone \
-                 on a line below a line `Examples:`, or give a test file"
+                 gives `f(1)` different results). To run one, end the prompt with a line `Examples:` and, \
+                 below it, plain calls with their results, or give a test file"
             )
         );
         let mut task = TaskSubmitted::of("Write f(x).\nassert f(y) == 2\n");

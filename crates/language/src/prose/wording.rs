@@ -33,7 +33,7 @@ const PLAIN: &str = "a, an, are, be, behave, behaves, behavior, behaviour, below
 /// Words before a number that counts them.
 const NUMBERED: &str = "case, example, sample, test";
 /// How a request begins, before its verb.
-const POLITE: &str = "can u, can you, could you, hello, hey, hi, i need, i need you to, i want, i want you to, i would like, i'd like, kindly, \
+const POLITE: &str = "also, can u, can you, could you, hello, hey, hi, i need, i need you to, i want, i want you to, i would like, i'd like, kindly, \
     let's, need, now, please, then, us, we need, we want, would you";
 /// What is asked for, where a request has no verb.
 const THINGS: &str = "a class, a func, a function, a helper, a method, a module, a program, a python class, a python function, a python \
@@ -74,9 +74,9 @@ const COURTESIES: &str = "a, advance, best, cheers, danke, gracias, grazie, in, 
 const USING: &str =
     "add, avoid, do not, don't, explain, include, keep, no, only use, use, without, write";
 /// What such a sentence is about.
-const OF_THE_CODE: &str = "classes, comments, dataclass, dataclasses, decorators, dependencies, docstring, docstrings, eval, global, globals, \
-    imports, lambdas, libraries, library, logging, loops, modules, network, numpy, packages, pandas, print, \
-    recursion, regex, regexes, regular expressions, stdlib, third-party, type hints";
+const OF_THE_CODE: &str = "builtins, built-ins, classes, comments, dataclass, dataclasses, decorators, dependencies, docstring, docstrings, eval, global, globals, \
+    imports, lambdas, libraries, library, logging, loops, modules, network, numpy, operator, operators, packages, pandas, print, \
+    readme, recursion, regex, regexes, regular expressions, stdlib, third-party, type hints";
 /// How a sentence begins that says what the code has to do.
 const SUBJECTS: &str = "it, the class, the code, the function, the method, the module";
 /// What the code has to do with inputs that no example shows.
@@ -99,6 +99,28 @@ const OF_DOCSTRINGS: &str = "doc, docs, docstring, docstrings, doctest, doctests
 /// Words that no whole sentence ends with: what they belong to follows.
 const HANGING: &str = "a, about, against, also, although, an, and, as, at, because, but, by, for, from, in, into, is, just, like, me, not, of, on, only, or, \
     rather, see, since, so, than, that, the, then, think, thinks, to, unlike, us, was, were, what, when, where, while, whereas, who, with";
+/// Verbs that what stands below completes, where no mark ends the sentence: `Write f(n) to replace what gives`.
+const WANTING: &str = "be, does, did, gave, get, gets, getting, gives, got, had, has, have, is, returned, returns, said, says, shows, was, were";
+/// What begins a clause beside a request.
+const CLAUSES: &[&str] = &[
+    ", ",
+    " (",
+    " - ",
+    " – ",
+    " — ",
+    "; ",
+    " although ",
+    " because ",
+    " since ",
+    " though ",
+    " when ",
+    " where ",
+    " whereas ",
+    " while ",
+    " why ",
+];
+/// Words with which such a clause speaks of other code than what is asked for.
+const OF_OTHER_CODE: &str = "at the moment, attempt, attempts, chatgpt, claude, colleague, copilot, current, currently, excel, existing, gpt, i get,     i got, i have, i keep, i see, i wrote, java, javascript, library, mine, my, now, numpy, our, ours, pandas, php, production, ruby,     sql, stack overflow, the one, today, version, we get, we have";
 /// Words with which a title tells of what code does, and not of what it is to do: `A function that failed in production`.
 const REPORTING: &str = "am, are, been, but, bug, crashed, did, didn't, does, doesn't, fail, failed, fails, gave, had, happened, has, have, is, isn't, \
     issue, live, log, lost, never, not, observed, problem, prod, production, report, reported, returned, saw, seen, still, \
@@ -281,6 +303,7 @@ pub(crate) fn may_precede(sentence: &str) -> bool {
     !sentence.trim_end().ends_with([':', '：'])
         && !points_on(sentence)
         && !hangs(&lower)
+        && !tells_of_other_code(sentence)
         && (asks(sentence) || demands())
         || is_about_the_code(sentence)
         || is_rule(sentence)
@@ -291,6 +314,22 @@ fn hangs(sentence: &str) -> bool {
     let words = sentence.trim_end_matches(|c: char| !c.is_alphanumeric());
     let last = words.rsplit(|c: char| !c.is_alphanumeric()).next();
     last.is_some_and(|word| has(HANGING, word))
+}
+
+/// Whether a request that no mark ends, so that what stands below may belong to it, tells of other code: `Write f(n), mine
+/// gives`.
+fn tells_of_other_code(sentence: &str) -> bool {
+    let lower = opening(sentence).to_lowercase().replace('’', "'");
+    if lower.trim_end().ends_with(['.', '!', '?', '。']) {
+        return false;
+    }
+    let last = lower
+        .trim_end()
+        .rsplit(|c: char| !c.is_alphanumeric())
+        .next();
+    let clause = CLAUSES.iter().filter_map(|mark| lower.find(mark)).min();
+    last.is_some_and(|word| has(WANTING, word))
+        || clause.is_some_and(|at| says_any(&lower[at..], OF_OTHER_CODE))
 }
 
 /// Whether a request is to repair code: what is shown below may be what the code does today.
@@ -388,6 +427,13 @@ pub(crate) fn is_section(text: &str) -> bool {
         .filter(|word| !word.is_empty())
         .peekable();
     words.peek().is_some() && words.all(|word| has(SECTIONS, word))
+}
+
+/// Whether sentences explain the example above them, as problems are set: `Explanation: nums[0] + nums[1] is 9.`
+pub(crate) fn explains(sentences: &str) -> bool {
+    let lower = opening(sentences).to_lowercase();
+    let rest = after_any(&lower, "explanation").map(|rest| rest.trim_start_matches(['*', ' ']));
+    rest.is_some_and(|rest| rest.starts_with(':')) && !denies(sentences) && !takes_back(sentences)
 }
 
 /// Whether a sentence that is not understood may take back what stands anywhere above it.

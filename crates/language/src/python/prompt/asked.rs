@@ -8,6 +8,8 @@ use super::passages::{Statement, StatementRole, passages_in};
 use super::prose_examples::after_label;
 use super::units::Units;
 use crate::prose::naming::{self, names_asked_for};
+use crate::prose::wording::repairs;
+use crate::python::literal::literal;
 use crate::python::source::whole_signature;
 use crate::python::{defined_name, is_builtin, is_identifier, is_name, stub_signatures};
 
@@ -150,6 +152,29 @@ impl<'p> Prompt<'p> {
             }
         }
         heads
+    }
+
+    /// Whether a line is in a function that is asked for, has code that computes something, and is to become another:
+    /// something else is asked for than to repair it.
+    pub(crate) fn is_of_code_to_change(&self, at: usize) -> bool {
+        let heads = self.heads_around(at);
+        let Some(&head) = heads.last() else {
+            return false;
+        };
+        let name = defined_name(self.lines[head].text.trim_start());
+        let request = self.units().request();
+        let is_to_change = request.is_some_and(|request| !repairs(&self.text[request]));
+        let body = self.lines[head + 1..].iter();
+        let mut body = body
+            .take_while(|line| line.text.trim().is_empty() || line.text.starts_with([' ', '\t']));
+        is_to_change
+            && name.is_some_and(|name| self.asks_for(name))
+            && body.any(|line| {
+                let returned = line.text.trim_start().strip_prefix("return ");
+                returned.is_some_and(|value| {
+                    literal(value).is_none_or(|(_, rest)| !rest.trim().is_empty())
+                })
+            })
     }
 
     /// The name of the innermost function around a line.

@@ -16,7 +16,7 @@ use crate::Examples;
 /// The most lines named that are not run.
 const NAMED_MAX: usize = 3;
 /// How to have run what is not.
-const HOW_TO_RUN: &str = ". To run one, write a plain call and its result alone on a line below a line `Examples:`, or give a test file";
+const HOW_TO_RUN: &str = ". To run one, end the prompt with a line `Examples:` and, below it, plain calls with their results, or give a test file";
 
 /// Reads the examples in a prompt.
 pub(in crate::python) fn examples(prompt: &str) -> Examples {

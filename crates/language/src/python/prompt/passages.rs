@@ -303,6 +303,15 @@ pub(crate) struct Passages {
     pub(crate) stuck: BTreeSet<usize>,
 }
 
+/// Whether statements define what is asked for with code that does something: what is checked beside it may be what that
+/// code does, and not what it is to do.
+fn is_of_code_to_change(prompt: &Prompt<'_>, statements: &[Statement]) -> bool {
+    let mut code = statements
+        .iter()
+        .filter(|one| one.role == StatementRole::Code);
+    code.any(|one| prompt.is_of_code_to_change(*one.lines.end()))
+}
+
 /// The tests in the passages. Lines for which `is_plain` returns true become tests of their own unless
 /// something must be run with them.
 pub(crate) fn tests_in_passages(prompt: &Prompt<'_>, is_plain: &dyn Fn(usize) -> bool) -> Passages {
@@ -317,6 +326,14 @@ pub(crate) fn tests_in_passages(prompt: &Prompt<'_>, is_plain: &dyn Fn(usize) ->
             taken: BTreeSet::new(),
             tried: BTreeSet::new(),
         };
+        let checks = statements
+            .iter()
+            .filter(|one| one.role == StatementRole::Check);
+        if is_of_code_to_change(prompt, statements) {
+            all.stuck
+                .extend(checks.flat_map(|check| check.lines.clone()));
+            continue;
+        }
         file.fill(is_plain);
         all.stuck.extend(file.tried.difference(&file.taken));
         if !file.tests.is_empty() {

@@ -11,7 +11,7 @@ use super::reading::FoundTest;
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::starts_with_any;
 use crate::python::literal::{identifier, literal};
-use crate::python::{is_builtin, is_standard};
+use crate::python::{is_builtin, is_standard, is_third_party};
 
 /// The text of a session without imports of what is to be written, which is available without them. `None` if the
 /// session is not about what the task asks for.
@@ -20,10 +20,9 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
     let source = Source::of(&code);
     let imports = source.imports();
     let is_ours = |module: &str| !is_standard(module.split('.').next().unwrap_or(module));
-    if imports
-        .iter()
-        .any(|import| import.names.is_empty() && is_ours(&import.module))
-    {
+    if imports.iter().any(|import| {
+        import.names.is_empty() && is_ours(&import.module) || is_third_party(&import.module)
+    }) {
         return None;
     }
     let (called, free) = source.names();
@@ -99,6 +98,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
             let last = at.saturating_sub(1);
             let is_denied = || {
                 !prompt.is_wanted(first, last)
+                    || prompt.is_of_code_to_change(first)
                     || (first..=last).any(|at| prompt.is_remarked_beside(at))
                     || whole.lines().any(is_abridged)
                     || whole.lines().any(is_said_of_a_result)

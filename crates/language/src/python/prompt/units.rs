@@ -6,13 +6,14 @@ use std::ops::Range;
 
 use journeyman_syntax::Source;
 
-use super::asked::{Prompt, has_parameters, is_comment, is_fence};
+use super::asked::{Line, Prompt, has_parameters, is_comment, is_fence};
 use super::beside::{is_formal, split_comment, without_parentheses};
 use super::prose_examples::{after_label, begins_with_an_example, call_at, examples_on, is_pair};
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
-    Closed, asks, closed, denies, doubts, doubts_docstrings, is_section, is_title, may_follow,
-    may_precede, names_a_thing, only_ends, opening, points_on, repairs, says_any, takes_back,
+    Closed, asks, closed, denies, doubts, doubts_docstrings, explains, is_section, is_title,
+    may_follow, may_precede, names_a_thing, only_ends, opening, points_on, repairs, says_any,
+    takes_back,
 };
 use crate::python::literal::literal;
 
@@ -163,6 +164,16 @@ impl Units {
                         at += 1;
                     }
                     let end = prompt.lines[at].start + prompt.lines[at].text.len();
+                    if explains(&prompt.text[whole.start..end]) {
+                        let says = Says {
+                            may_precede: true,
+                            may_follow: true,
+                            ..Says::default()
+                        };
+                        put(whole.start..end, paragraph, Some(says), false);
+                        at += 1;
+                        continue;
+                    }
                     let examples = (from..=at).flat_map(|at| {
                         let line = &prompt.lines[at];
                         examples_on(prompt, line.text)
@@ -610,7 +621,7 @@ fn kinds_of(prompt: &Prompt<'_>) -> Vec<LineKind> {
             } else {
                 LineKind::Code
             }
-        } else if line.is_quotation || !line.is_own && !line.is_fenced {
+        } else if line.is_quotation || !line.is_own && !line.is_fenced || is_change(prompt, at) {
             LineKind::Foreign
         } else if body.is_some() || is_session || !line.is_own {
             LineKind::Code
@@ -647,6 +658,20 @@ fn kinds_of(prompt: &Prompt<'_>) -> Vec<LineKind> {
         kinds.push(kind);
     }
     kinds
+}
+
+/// Whether a line is of a change, in whose paragraph some lines begin with `-` and some with `+`.
+fn is_change(prompt: &Prompt<'_>, at: usize) -> bool {
+    let mark = |line: &Line<'_>| line.text.trim_start().chars().next();
+    let is_mark = |mark: &Option<char>| matches!(mark, Some('-' | '+'));
+    let above = prompt.lines[..at]
+        .iter()
+        .rev()
+        .map(mark)
+        .take_while(is_mark);
+    let below = prompt.lines[at..].iter().map(mark).take_while(is_mark);
+    let marks: BTreeSet<char> = above.chain(below).flatten().collect();
+    is_mark(&mark(&prompt.lines[at])) && marks.len() > 1
 }
 
 /// Whether the block that a line opens is Python as a whole.
