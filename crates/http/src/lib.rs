@@ -7,9 +7,12 @@
 //! a large C library; `ring` does the same for us in a fraction of the build time
 //! (`docs/decisions/0024-how-the-program-is-built.md`).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
+
+/// The longest wait that is understood: a year.
+const WAIT_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// Begins a new HTTP client that can speak TLS.
 ///
@@ -23,8 +26,8 @@ pub fn client_builder() -> reqwest::ClientBuilder {
 }
 
 /// How long the server that sent these headers asks to wait: in milliseconds (`retry-after-ms`, as OpenAI sends it), in
-/// seconds, or as a time of its own clock (RFC 9110, section 10.2.3), for which it must also have sent its `date`. There
-/// is no upper bound.
+/// seconds, or as a time of its own clock, which its `date` tells (RFC 9110, section 10.2.3); without one that time is
+/// compared with ours. At most a year.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim());
     let number = |text: &str| text.parse::<f64>().ok();
@@ -34,11 +37,13 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         let wait = wait?;
         number(wait).or_else(|| {
             let moment = |text: &str| httpdate::parse_http_date(text).ok();
-            let left = moment(wait)?.duration_since(moment(text(DATE)?)?);
+            let now = text(DATE).and_then(moment).unwrap_or_else(SystemTime::now);
+            let left = moment(wait)?.duration_since(now);
             Some(left.unwrap_or_default().as_secs_f64())
         })
     })?;
-    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+    let wait = Duration::try_from_secs_f64(seconds.max(0.0));
+    Some(wait.unwrap_or(WAIT_MAX).min(WAIT_MAX))
 }
 
 #[cfg(test)]
@@ -58,7 +63,8 @@ mod tests {
                 "retry-after: Sun, 06 Nov 1994 08:49:42 GMT\ndate: Sun, 06 Nov 1994 08:49:37 GMT",
                 Some(5_000),
             ),
-            ("retry-after: Sun, 06 Nov 1994 08:49:42 GMT", None),
+            ("retry-after: Sun, 06 Nov 1994 08:49:42 GMT", Some(0)),
+            ("retry-after: 99999999999999999999", Some(31_536_000_000)),
             (
                 "retry-after: Sunday, 06-Nov-94 08:49:42 GMT\ndate: Sun Nov  6 08:49:37 1994",
                 Some(5_000),
@@ -81,6 +87,15 @@ mod tests {
             let expected = expected.map(Duration::from_millis);
             assert_eq!(retry_after(&headers), expected, "{lines}");
         }
+    }
+
+    #[test]
+    fn a_time_without_the_servers_own_is_compared_with_ours() {
+        let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_mins(2));
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, later.parse().unwrap());
+        let wait = retry_after(&headers).unwrap();
+        assert!((100..=120).contains(&wait.as_secs()), "{wait:?}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ const BATCH_EVENTS: usize = 500;
 const BATCH_BYTES: usize = 8 << 20;
 /// How many refused lines and omitted events are listed; the rest is only counted.
 const REFUSED_MAX: usize = 1_000;
+/// The most bytes of texts that are kept because they stood before refused events.
+const LEFT_BYTES_MAX: usize = 256 << 20;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 pub(crate) const HASH_CHARS: usize = 3 + 64;
 
@@ -248,6 +250,9 @@ impl Export {
                 self.add(event, previous, &mut lines).await?;
             }
         }
+        if self.ended && lines.is_empty() {
+            self.check_whole().await?;
+        }
         Ok(lines)
     }
 
@@ -375,6 +380,11 @@ pub struct Import {
     last: Option<(Sequence, ContentHash)>,
     /// Texts that the next event may refer to, with their owners.
     texts: Vec<(Owner, Bytes)>,
+    /// Texts that stood before refused events. An export has each text once, so that later events may cite them.
+    left: HashMap<(Owner, ContentHash), Bytes>,
+    left_bytes: usize,
+    /// Those of them for which there was no room.
+    lost: HashSet<(Owner, ContentHash)>,
     /// Consecutive events of one stream that were not appended yet.
     events: Vec<Waiting>,
     blobs: Vec<Bytes>,
@@ -409,6 +419,9 @@ impl Import {
             summaries: HashMap::new(),
             last: None,
             texts: Vec::new(),
+            left: HashMap::new(),
+            left_bytes: 0,
+            lost: HashSet::new(),
             events: Vec::new(),
             blobs: Vec::new(),
             bytes: 0,
@@ -437,6 +450,10 @@ impl Import {
                 if !follows || self.events.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES {
                     self.flush().await?;
                 }
+                if let Err(reason) = self.take_left(&next) {
+                    self.refuse(self.line, reason);
+                    return Ok(());
+                }
                 self.bytes += next.event.data().len();
                 for (owner, text) in self.texts.drain(..) {
                     if &owner == next.event.owner() {
@@ -449,6 +466,39 @@ impl Import {
             Err(reason) => self.refuse(self.line, reason),
         }
         Ok(())
+    }
+
+    /// Takes texts that the event cites from those that stood before refused events.
+    fn take_left(&mut self, next: &Waiting) -> Result<(), String> {
+        if self.left.is_empty() && self.lost.is_empty() {
+            return Ok(());
+        }
+        for hash in hashes_in(next.event.data()) {
+            let cited = (next.event.owner().clone(), hash);
+            if let Some(text) = self.left.get(&cited) {
+                self.bytes += text.len();
+                self.blobs.push(text.clone());
+            } else if self.lost.contains(&cited) {
+                return Err(format!(
+                    "it cites the text {hash}, which stands before a refused event, and there were too many such texts: \
+                     import an export without the refused events"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the texts that stood before events of an owner that were refused.
+    fn leave(&mut self, owner: &Owner, texts: Vec<Bytes>) {
+        for text in texts {
+            let cited = (owner.clone(), ContentHash::of(&text));
+            if self.left_bytes + text.len() > LEFT_BYTES_MAX {
+                self.lost.insert(cited);
+            } else if !self.left.contains_key(&cited) {
+                self.left_bytes += text.len();
+                self.left.insert(cited, text);
+            }
+        }
     }
 
     /// Appends the remaining events after the last line.
@@ -575,6 +625,7 @@ impl Import {
         let events = std::mem::take(&mut self.events);
         let blobs = std::mem::take(&mut self.blobs);
         self.bytes = 0;
+        let refused = self.done.refused;
         match self.append(&events, &blobs).await? {
             Ok(()) => {}
             Err(reason) if events.len() == 1 => self.refuse(events[0].line, reason),
@@ -586,6 +637,9 @@ impl Import {
                     }
                 }
             }
+        }
+        if let Some(first) = events.first().filter(|_| self.done.refused > refused) {
+            self.leave(first.event.owner(), blobs);
         }
         Ok(())
     }

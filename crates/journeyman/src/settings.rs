@@ -598,7 +598,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time from 1s to 168h is needed, such as 90s, 15m or 2h".to_owned())
 }
 
-/// Parses a retention time: a duration for [`parse_duration`], or hours, days (`30d`), weeks (`52w`) or years of
+/// Parses a retention time: a duration with a unit for [`parse_duration`], or hours, days (`30d`), weeks (`52w`) or years of
 /// 365 days (`1y`) up to 100 years.
 fn parse_age(text: &str) -> Option<Duration> {
     const DAY: u64 = 24 * 3_600;
@@ -608,6 +608,8 @@ fn parse_age(text: &str) -> Option<Duration> {
         (at, 'w') => (&text[..at], 7 * DAY),
         (at, 'y') => (&text[..at], 365 * DAY),
         (at, 'h') => (&text[..at], 3_600),
+        // A number alone would be seconds, where most people mean days.
+        (_, '0'..='9') => return None,
         _ => return parse_duration(text).ok(),
     };
     let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
@@ -796,6 +798,7 @@ mod tests {
             assert_eq!(read, Some(bytes), "{text}");
         }
         for (flag, bad) in [
+            ("--retention-age", "30"),
             ("--retention-age", "0d"),
             ("--retention-age", "1mo"),
             ("--retention-age", "99999999999999999d"),

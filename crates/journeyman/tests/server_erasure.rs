@@ -358,6 +358,53 @@ fn tasks_are_deleted_where_nobody_holds_the_folder_and_results_stay() {
 }
 
 #[test]
+fn an_export_made_during_an_erasure_does_not_bring_the_task_back() {
+    let (home, other) = (Home::new(), Home::new());
+    let mut tasks = Vec::new();
+    for prompt in [format!("Make {SECRET}"), "Make something else".to_owned()] {
+        let ran = home.simulate(&format!("?{GOOD}"), &[&prompt, "--json"]);
+        let first = &ran.json_lines()[0];
+        tasks.push(first["task_id"].as_str().unwrap().to_owned());
+    }
+    let before = home.run(&["journal", "export"]).stdout;
+    assert_eq!(home.run(&["delete", &tasks[0]]).code, Some(0));
+    let after = home.run(&["journal", "export"]).stdout;
+    let record = after
+        .lines()
+        .find(|line| line.contains("\"kind\":\"erasure_started\""));
+    // As a reader has it that began before: the task's events, and the record of its erasure far behind them.
+    let file = other.path().join("during.jsonl");
+    fs::write(&file, format!("{before}{}\n", record.unwrap())).unwrap();
+    let file = file.display().to_string();
+    let imported = other.run(&["journal", "import", &file]);
+    assert_eq!(imported.code, Some(1), "{}", imported.stdout);
+    let told: Vec<&str> = imported.stdout.lines().collect();
+    assert_eq!(told.len(), 2, "one line for all of the task: {told:?}");
+    assert!(
+        told[0].contains("was erased in the store that it comes from"),
+        "{told:?}"
+    );
+    assert!(!is_below(&other.data_dir(), SECRET));
+    let there = other.run(&["tasks"]).stdout;
+    assert!(
+        there.contains(&tasks[1]) && !there.contains(&tasks[0]),
+        "{there}"
+    );
+    let again = other
+        .run(&["journal", "import", &file, "--json"])
+        .json_lines();
+    assert_eq!(again[0]["events"], 0, "{again:?}");
+    other.verified();
+    let by_pipe = Home::new();
+    let mut command = by_pipe.command(&["journal", "import", "-"]);
+    let piped = command
+        .stdin(fs::File::open(&file).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(piped.stdout).unwrap(), imported.stdout);
+}
+
+#[test]
 fn a_server_that_is_killed_while_it_erases_goes_on_after_its_restart() {
     let home = Home::new();
     let mut server = Server::start(&home, GOOD, &["--queue-capacity", "200"]);

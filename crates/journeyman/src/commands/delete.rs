@@ -1,6 +1,6 @@
 //! `delete`: erases tasks for good, through the server that holds the data folder or in the journal directly.
 
-use journeyman_api::limits::check_reason;
+use journeyman_api::limits::{LimitError, check_reason};
 use journeyman_api::{Call, DeleteQuery, ErasedTask};
 use journeyman_event::{Principal, TaskId};
 use journeyman_server::erased;
@@ -26,7 +26,11 @@ pub(crate) async fn delete(
         return Err(UsageError(why.to_owned()).into());
     }
     if let Some(reason) = &reason {
-        check_reason(reason).map_err(|error| UsageError(format!("--reason: {error}")))?;
+        check_reason(reason).map_err(
+            |(LimitError::Bad { reason, .. } | LimitError::TooLarge { reason, .. })| {
+                UsageError(format!("--reason: {reason}"))
+            },
+        )?;
     }
     let client = Client::find(settings).await?;
     let offline = if client.is_none() {

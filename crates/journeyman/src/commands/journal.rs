@@ -1,7 +1,7 @@
 //! `journal`: verifies the journal, prints its head, and exports and imports it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -175,35 +175,42 @@ pub(crate) async fn export(
 
 pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<Exit> {
     let named = || file.display().to_string();
-    let mut input: Box<dyn BufRead> = if file == Path::new("-") {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(File::open(file).with_context(named)?))
-    };
     let journal = open_journal(&settings.data_dir)?;
-    let mut import = journal.import(&Principal::system());
-    let (mut bytes, mut is_empty) = (Vec::new(), true);
-    loop {
-        let mut line = input.by_ref().take(LINE_BYTES_MAX);
-        let read = line.read_until(b'\n', &mut bytes).with_context(named)?;
-        anyhow::ensure!(
-            (read as u64) < LINE_BYTES_MAX,
-            "{} has a line of over 128 MiB: it is not an export of a journal",
-            named()
-        );
-        if read == 0 {
-            break;
-        }
-        import.line(&bytes).await?;
+    let mut input = if file == Path::new("-") {
+        // It is read twice.
+        let mut kept = tempfile::tempfile_in(&settings.data_dir)?;
+        std::io::copy(&mut std::io::stdin().lock(), &mut kept).with_context(named)?;
+        kept
+    } else {
+        File::open(file).with_context(named)?
+    };
+    // The records of erasures come first: a task that was erased while the export was made may stand in it in part.
+    let mut records = journal.import(&Principal::system());
+    let mut is_empty = true;
+    input.rewind().with_context(named)?;
+    let mut lines = Lines::of(&input, named());
+    while let Some(bytes) = lines.next()? {
         is_empty = false;
-        bytes.clear();
+        if is_of_erasures(bytes) {
+            records.line(bytes).await?;
+        }
     }
     anyhow::ensure!(
         !is_empty,
         "{} is empty: an export of a journal has a line at least, which names the store",
         named()
     );
-    let done = import.finish().await?;
+    let records = records.finish().await?;
+    let mut import = journal.import(&Principal::system());
+    input.rewind().with_context(named)?;
+    let mut lines = Lines::of(&input, named());
+    while let Some(bytes) = lines.next()? {
+        import.line(bytes).await?;
+    }
+    let mut done = import.finish().await?;
+    // The records are met a second time.
+    done.events += records.events;
+    done.known = done.known.saturating_sub(records.events);
     if settings.json {
         let refusals = done.refusals.iter();
         json(&json!({
@@ -215,11 +222,19 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<E
                 .collect::<Vec<_>>(),
         }))?;
     } else {
-        for refused in &done.refusals {
-            line(&format!(
-                "line {} refused: {}",
-                refused.line, refused.reason
-            ))?;
+        for same in done
+            .refusals
+            .chunk_by(|one, next| one.reason == next.reason)
+        {
+            let (Some(first), Some(last)) = (same.first(), same.last()) else {
+                continue;
+            };
+            let place = if first.line == last.line {
+                format!("line {}", first.line)
+            } else {
+                format!("{} lines from {} to {}", same.len(), first.line, last.line)
+            };
+            line(&format!("{place} refused: {}", first.reason))?;
         }
         line(&format!(
             "{} events imported, {} were here already, {} lines refused",
@@ -233,4 +248,43 @@ pub(crate) async fn import(settings: &Settings, file: &Path) -> anyhow::Result<E
     } else {
         Exit::Error
     })
+}
+
+/// The lines of a file, each with its line end.
+struct Lines<'f> {
+    input: BufReader<&'f File>,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl<'f> Lines<'f> {
+    fn of(file: &'f File, name: String) -> Self {
+        Self {
+            input: BufReader::new(file),
+            name,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn next(&mut self) -> anyhow::Result<Option<&[u8]>> {
+        self.bytes.clear();
+        let mut line = self.input.by_ref().take(LINE_BYTES_MAX);
+        let read = line.read_until(b'\n', &mut self.bytes);
+        let read = read.with_context(|| self.name.clone())?;
+        anyhow::ensure!(
+            (read as u64) < LINE_BYTES_MAX,
+            "{} has a line of over 128 MiB: it is not an export of a journal",
+            self.name
+        );
+        Ok((read > 0).then_some(&self.bytes))
+    }
+}
+
+/// Whether a line of an export names the store, or is the record of an erasure. Within a text of an event the quotation
+/// marks would be escaped.
+fn is_of_erasures(line: &[u8]) -> bool {
+    let has = |wanted: &[u8]| line.windows(wanted.len()).any(|part| part == wanted);
+    line.starts_with(b"{\"export\":")
+        || line.starts_with(b"{\"schema\":") && has(b"\"kind\":\"erasure_started\"")
+        || line.starts_with(b"{\"specversion\":") && has(b"erasure_started\"")
 }
