@@ -200,7 +200,7 @@ impl Activity {
                 first,
                 ..
             } => match first {
-                None => format!("{what}: the model reads the prompt{so_long}"),
+                None => format!("{what}: waits for the answer to begin{so_long}"),
                 Some(first) => {
                     let rate = token_rate(*tokens, now.saturating_duration_since(*first));
                     let rate = rate.map_or_else(String::new, |rate| format!(", {rate}"));
@@ -459,7 +459,7 @@ mod tests {
                 "starting the model server, 17 s",
                 "waiting in the queue, 1 min 2 s",
                 "writing module `durations`: waits for a place at the model server, 2 s",
-                "writing module `durations`: the model reads the prompt, 17 s",
+                "writing module `durations`: waits for the answer to begin, 17 s",
                 "writing module `durations`: 1 token, 18 s",
                 "writing module `durations`: 212 tokens, 14 tokens/s, 33 s",
                 "writing module `durations`: 212 tokens, 13 tokens/s, 35 s, and 1 more",

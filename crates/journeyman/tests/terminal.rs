@@ -44,7 +44,7 @@ fn what_a_model_is_at_is_said_again_and_again_where_each_line_stays() {
     let told = run(&[]).stderr;
     let is_told = |line: &str| {
         line.starts_with("journeyman: writing module `")
-            && line.contains("`: the model reads the prompt")
+            && line.contains("`: waits for the answer to begin")
     };
     assert!(told.lines().any(is_told), "{told}");
     assert_eq!(run(&["--quiet"]).stderr, "");
