@@ -65,7 +65,14 @@ impl Gateway {
         named.map_or(&*self.default, |model| &*model.server)
     }
 
-    /// Selects the model for a call: the first that is configured for its purpose, otherwise the default. `estimate` is
+    /// The model that is configured for a purpose; `None` for the default.
+    pub fn preferred(&self, purpose: Purpose) -> Option<&str> {
+        let mut others = self.others.iter();
+        let of_purpose = others.find(|model| model.purposes.contains(&purpose));
+        of_purpose.map(|model| &*model.name)
+    }
+
+    /// Selects the model for a call: the one that is configured for its purpose, otherwise the default. `estimate` is
     /// asked for the size of the context that the call would have in a window, in tokens. If that is more than 80 % of
     /// the window, the call goes to the model with the smallest window of which it is not; if there is none, to the one
     /// with the largest window. Models that do not answer are passed over.
@@ -78,12 +85,8 @@ impl Gateway {
         purpose: Purpose,
         estimate: impl AsyncFnOnce(Tokens) -> Tokens,
     ) -> Result<Selected<'_>, Error> {
-        let mut of_purpose = self.others.iter();
-        let first = of_purpose.find(|model| model.purposes.contains(&purpose));
-        let (name, server) = match first {
-            Some(model) => (Some(&*model.name), &*model.server),
-            None => (None, &*self.default),
-        };
+        let name = self.preferred(purpose);
+        let server = self.server(name);
         let info = server.describe().await?;
         let mut selected = Selected { name, server, info };
         if self.others.is_empty() {

@@ -5,10 +5,10 @@
 
 mod common;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use common::server::STUB;
+use common::server::{GOOD, STUB, Server, until};
 use common::{Home, Output};
 use journeyman_sim::{SERVED_MODEL, Script, SimServer, SimServerOptions, misbehaviour};
 use serde_json::Value;
@@ -289,4 +289,34 @@ fn a_task_goes_on_with_its_own_model_where_another_is_gone() {
         resumed.stdout,
         resumed.stderr
     );
+}
+
+#[test]
+fn the_model_of_a_purpose_is_waited_for_without_recording_each_try() {
+    let home = Home::new();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let models = format!(
+        "[[models]]\nname = \"planner\"\nurl = \"http://127.0.0.1:{port}\"\npurposes = [\"plan\"]\n"
+    );
+    let config = config(&home, &models);
+    let server = Server::start(&home, GOOD, &["--config", &config]);
+    let task = server.submit(&serde_json::json!({"prompt": "Make a package `shop` of two modules."}));
+    let paused = || {
+        let all = server.get(&format!("/api/v1/tasks/{task}/events")).expect(200);
+        let all = all["events"].as_array().unwrap().clone();
+        all.into_iter().filter(|event| event["kind"] == "task_paused").collect::<Vec<_>>()
+    };
+    let first = until("it waits", || paused().into_iter().next());
+    assert_eq!(first["data"]["reason"], "model_unreachable", "{first}");
+    // Long enough for three more tries.
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!(paused().len(), 1, "each try is recorded");
+    let runtime = Runtime::new().unwrap();
+    let options = SimServerOptions {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        script: "sim:?wrong=0&malformed=0".parse::<Script>().unwrap(),
+        misbehaviour: None,
+    };
+    let _planner = runtime.block_on(SimServer::start(options)).unwrap();
+    assert_eq!(server.ended(&task)["status"], "complete");
 }

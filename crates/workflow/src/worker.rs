@@ -74,6 +74,8 @@ struct TaskRun<'w> {
     /// Cancels the work.
     cancel: &'w CancellationToken,
     backoff: Backoff,
+    /// The model of the last call, which is waited for if it cannot be reached; `None` for the default.
+    model: Option<String>,
 }
 
 impl Worker {
@@ -120,6 +122,7 @@ impl Worker {
             known: Knowledge::default(),
             cancel,
             backoff: Backoff::new(Arc::clone(&self.recorder.randomness)),
+            model: None,
         };
         match self.record(&mut task_run, vec![fact]).await? {
             Recorded::Appended => Ok(()),
@@ -143,6 +146,7 @@ impl Worker {
             known: Knowledge::default(),
             cancel: control.token(),
             backoff: Backoff::new(Arc::clone(&self.recorder.randomness)),
+            model: None,
         };
         // Before anything is begun that nothing here could run.
         self.effects
@@ -369,7 +373,7 @@ impl Worker {
             return Ok(Recorded::Appended);
         }
         let first = if state.started.is_none() {
-            let Some(info) = self.model(task_run.cancel).await? else {
+            let Some(info) = self.model(None, task_run.cancel).await? else {
                 return Ok(Recorded::Appended);
             };
             let strategy = self.effects.worker_context.strategies.of(state)?;
@@ -422,18 +426,16 @@ impl Worker {
         recorded.await
     }
 
-    /// Waits until the model server responds and returns its description; `None` if `cancel` comes first.
-    async fn model(&self, cancel: &CancellationToken) -> Result<Option<ModelInfo>, Error> {
+    /// Waits until the server of a model responds and returns its description; `None` if `cancel` comes first.
+    async fn model(
+        &self,
+        name: Option<&str>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<ModelInfo>, Error> {
+        let server = self.effects.worker_context.models.server(name);
         let mut pause = MODEL_RETRY_FIRST;
         loop {
-            let asked = match self
-                .effects
-                .worker_context
-                .models
-                .default_server()
-                .describe()
-                .await
-            {
+            let asked = match server.describe().await {
                 Ok(info) => return Ok(Some(info)),
                 Err(error) if error.is_transient() => {
                     self.recorder.notices.emit(|| Notice::Waiting {
@@ -555,7 +557,10 @@ impl Worker {
     async fn wait_for_model(&self, task_run: &mut TaskRun<'_>) -> Result<(), Error> {
         let rest = tokio::time::sleep(task_run.backoff.next_call_delay());
         if task_run.cancel.run_until_cancelled(rest).await.is_some()
-            && self.model(task_run.cancel).await?.is_some()
+            && self
+                .model(task_run.model.as_deref(), task_run.cancel)
+                .await?
+                .is_some()
         {
             let fact = Fact::of_task(Role::Conductor, TaskResumed {});
             self.record(task_run, vec![fact]).await?;

@@ -311,6 +311,10 @@ pub(crate) fn may_precede(sentence: &str) -> bool {
 
 /// Whether a sentence in small letters goes on in what stands below it: `Write f(n), in contrast to`.
 fn hangs(sentence: &str) -> bool {
+    let text = sentence.trim_end();
+    if text.ends_with(['.', '!', '?']) && !text.ends_with("..") {
+        return false;
+    }
     let words = sentence.trim_end_matches(|c: char| !c.is_alphanumeric());
     let last = words.rsplit(|c: char| !c.is_alphanumeric()).next();
     last.is_some_and(|word| has(HANGING, word))

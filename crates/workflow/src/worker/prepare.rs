@@ -74,8 +74,12 @@ impl Worker {
                 let request = request(selected.info.window.tokens);
                 journeyman_context::build(selected.server, request).await
             }
-            Err(error) => Err(BuildError::Count(error)),
+            Err(error) => {
+                model = models.preferred(purpose).map(str::to_owned);
+                Err(BuildError::Count(error))
+            }
         };
+        task_run.model.clone_from(&model);
         let built = match built {
             Ok(built) => built,
             Err(BuildError::Count(error)) if error.is_transient() => {

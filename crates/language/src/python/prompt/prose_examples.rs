@@ -123,6 +123,8 @@ pub(crate) fn is_labelled(prompt: &Prompt<'_>, at: usize) -> bool {
     /// Labels in other languages, with which no example is run.
     const LABELS: &[(&str, &str)] = &[
         ("input", "output"),
+        ("call", "result"),
+        ("call", "returns"),
         ("eingabe", "ausgabe"),
         ("entrada", "salida"),
         ("entrada", "saída"),
@@ -175,9 +177,10 @@ pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {
                 .iter()
                 .any(|word| line.starts_with(word))
         };
+        let has_call = |line: &str| calls_at(prompt, line);
         return above
             .take_while(is_step)
-            .any(|line| line.starts_with("When "));
+            .any(|line| line.starts_with("When ") || has_call(line));
     }
     let is_ruler = |line: &str| line.starts_with('|') && line.contains("--");
     let is_row = line.starts_with('|') && !is_ruler(line) && prompt.asks_by_name();
@@ -189,6 +192,15 @@ pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {
             .unwrap_or_default();
         says_any(head, "expected, output, result, returns")
     }
+}
+
+/// Whether a line has a call of what is asked for.
+fn calls_at(prompt: &Prompt<'_>, line: &str) -> bool {
+    let mut words = line.split(' ');
+    words.any(|word| {
+        let name = word.split('(').next().unwrap_or_default();
+        name.len() < word.len() && prompt.asks_for(name)
+    })
 }
 
 /// The rows of tables with a column of the results of what is asked for, as assertions with the index of their line:
@@ -318,7 +330,7 @@ fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<Shown
 }
 
 /// What may stand between a value and its result.
-const PAIRING: &[&str] = &["->", "=>", "→", "➞", "gives", "returns", "becomes"];
+const PAIRING: &[&str] = &["-->", "==>", "->", "=>", "→", "➞", "⟶", "gives", "returns", "becomes"];
 
 /// Whether a sentence contains a quoted or bracketed value, a pairing mark and another value.
 fn has_pair(line: &str) -> bool {
