@@ -491,7 +491,7 @@ pub struct TaskState {
 /// The version of the fold. Stored states of another version are not used, because this version might fold the
 /// same events differently. It must be raised with every change that alters the result for any history;
 /// `tests/golden.rs` compares a recorded history.
-pub const FOLD_VERSION: u32 = 3;
+pub const FOLD_VERSION: u32 = 4;
 
 impl TaskState {
     /// Whether the task failed because of its model server, so that another try is worthwhile.

@@ -12,8 +12,8 @@ use journeyman_event::{ContentHash, Event, FOLD_VERSION, TaskId, TaskState};
 const EVENTS: &str = include_str!("golden/events.jsonl");
 /// The version of the rules, and the hash of all states along the way.
 const FOLDED: (u32, &str) = (
-    3,
-    "b3:f09a539cb6199637eb5aee9c03ded8b57c2f275ebe1bd89c71be2b35ac345e86",
+    4,
+    "b3:e6e4eb1d7ca330bb8c1f67cec1e1cb19e62108ad2822c141dd4023b0e8ee7e47",
 );
 
 #[test]

@@ -331,9 +331,10 @@ impl OpenAi {
         let entries = self.models().await?.unwrap_or_default();
         let is_llama_cpp = window.is_some();
         let wanted = &self.options.model;
-        // A llama.cpp server has one model and answers with it whatever it is called.
-        let entry =
-            chunk::find(&entries, wanted).or_else(|| entries.first().filter(|_| is_llama_cpp));
+        // A llama.cpp server has one model and answers with it whatever it is called. Where none is named, the only one is
+        // meant.
+        let is_only = is_llama_cpp || wanted.is_empty() && entries.len() == 1;
+        let entry = chunk::find(&entries, wanted).or_else(|| entries.first().filter(|_| is_only));
         if entry.is_none() && !chunk::may_have(&entries, wanted) {
             return Err(Error::NoSuchModel {
                 url: self.root.clone(),

@@ -62,7 +62,8 @@ impl Worker {
             tools: if may_call { &offers } else { &[] },
             graph: graph.as_ref(),
         };
-        let (mut changed, mut model) = (None, None);
+        let mut changed = None;
+        let model;
         let estimate = async |window| journeyman_context::estimate(request(window)).await;
         let models = &self.effects.worker_context.models;
         let built = match models.select(purpose, estimate).await {

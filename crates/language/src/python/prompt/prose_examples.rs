@@ -330,7 +330,9 @@ fn calls_with_more<'l>(line: &'l str, known: &dyn Fn(&str) -> bool) -> Vec<Shown
 }
 
 /// What may stand between a value and its result.
-const PAIRING: &[&str] = &["-->", "==>", "->", "=>", "→", "➞", "⟶", "gives", "returns", "becomes"];
+const PAIRING: &[&str] = &[
+    "-->", "==>", "->", "=>", "→", "➞", "⟶", "gives", "returns", "becomes",
+];
 
 /// Whether a sentence contains a quoted or bracketed value, a pairing mark and another value.
 fn has_pair(line: &str) -> bool {
