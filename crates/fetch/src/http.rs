@@ -16,7 +16,8 @@ const REDIRECTS_MAX: usize = 10;
 pub(crate) enum Follow {
     /// All redirects. Files are often stored on other hosts than the listing.
     All,
-    /// Redirects to the same host and port only; another redirect is returned as the response. Used where the headers of the first host's response are needed.
+    /// Redirects to the same host and port only; another redirect is returned as the response. Used where the headers
+    /// of the first host's response are needed.
     SameHost,
 }
 

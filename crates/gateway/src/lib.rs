@@ -20,7 +20,7 @@ const FULL_PERCENT: u64 = 80;
 pub struct Model {
     /// The name in the configuration. Calls are recorded with it.
     pub name: String,
-    /// Its server.
+    /// The client of its server.
     pub server: Arc<dyn ModelServer>,
     /// The purposes whose calls it takes; none for a model that is only used for what fits no other.
     pub purposes: Vec<Purpose>,
@@ -38,7 +38,7 @@ pub struct Gateway {
 pub struct Selected<'g> {
     /// Its name; `None` for the default.
     pub name: Option<&'g str>,
-    /// Its server.
+    /// The client of its server, which counts its tokens.
     pub server: &'g dyn ModelServer,
     /// How the server describes itself, with its window.
     pub info: ModelInfo,

@@ -24,7 +24,7 @@ use journeyman_workflow::{
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::UsageError;
 use crate::progress::Progress;
-use crate::settings::Settings;
+use crate::settings::{ModelConfig, Settings};
 use crate::space;
 
 /// The hidden command as which the sandbox starts this program again.
@@ -268,34 +268,39 @@ async fn connect(
     Ok(server)
 }
 
-/// The models beside the default one. Each is connected to when a call first needs it.
+/// The models beside the default one.
 fn other_models(settings: &Settings, environment: &Environment) -> anyhow::Result<Vec<Model>> {
-    let connected = settings.models.iter().map(|config| {
-        let server: Arc<dyn ModelServer> = if config.url.starts_with("sim:") {
-            Arc::new(SimulatedModel::new(config.url.parse()?))
-        } else {
-            let connection = Connection {
-                url: Some(config.url.clone()),
-                model: config.model.clone(),
-                api_key: config.api_key()?,
-                context: Tokens(config.context),
-                ..connection(settings)?
-            };
-            journeyman_llm::check(&connection)?;
-            Arc::new(LazyServer::new(connection, environment.clone()))
-        };
-        Ok(Model {
-            name: config.name.clone(),
-            server,
-            purposes: config.purposes.clone(),
-        })
+    let all = settings.models.iter().map(|config| {
+        let model = other_model(settings, config, environment);
+        model.with_context(|| format!("model {}", config.name))
     });
-    connected
-        .zip(&settings.models)
-        .map(|(model, config): (anyhow::Result<Model>, _)| {
-            model.with_context(|| format!("model {}", config.name))
-        })
-        .collect()
+    all.collect()
+}
+
+/// A model that is connected to when a call first needs it.
+fn other_model(
+    settings: &Settings,
+    config: &ModelConfig,
+    environment: &Environment,
+) -> anyhow::Result<Model> {
+    let server: Arc<dyn ModelServer> = if config.url.starts_with("sim:") {
+        Arc::new(SimulatedModel::new(config.url.parse()?))
+    } else {
+        let connection = Connection {
+            url: Some(config.url.clone()),
+            model: config.model.clone(),
+            api_key: config.api_key()?,
+            context: Tokens(config.context),
+            ..connection(settings)?
+        };
+        journeyman_llm::check(&connection)?;
+        Arc::new(LazyServer::new(connection, environment.clone()))
+    };
+    Ok(Model {
+        name: config.name.clone(),
+        server,
+        purposes: config.purposes.clone(),
+    })
 }
 
 /// The model server's settings.

@@ -14,7 +14,7 @@ use crate::toolbox::Toolbox;
 /// The parts that tasks are worked on with.
 #[derive(Clone)]
 pub struct WorkerContext {
-    /// The models.
+    /// The configured models, of which one is selected for each call.
     pub models: Gateway,
     /// The slots for concurrent calls of the model server.
     pub slots: ModelSlots,
