@@ -579,6 +579,7 @@ fn kinds_of(prompt: &Prompt<'_>) -> Vec<LineKind> {
         .flatten()
         .flat_map(|one| one.lines.clone());
     let statements: BTreeSet<usize> = statements.collect();
+    let changes = changes_in(lines);
     let mut kinds: Vec<LineKind> = Vec::with_capacity(lines.len());
     // The indentation of the statement whose body is read.
     let mut body: Option<usize> = None;
@@ -621,7 +622,7 @@ fn kinds_of(prompt: &Prompt<'_>) -> Vec<LineKind> {
             } else {
                 LineKind::Code
             }
-        } else if line.is_quotation || !line.is_own && !line.is_fenced || is_change(prompt, at) {
+        } else if line.is_quotation || !line.is_own && !line.is_fenced || changes[at] {
             LineKind::Foreign
         } else if body.is_some() || is_session || !line.is_own {
             LineKind::Code
@@ -660,18 +661,18 @@ fn kinds_of(prompt: &Prompt<'_>) -> Vec<LineKind> {
     kinds
 }
 
-/// Whether a line is of a change, in whose paragraph some lines begin with `-` and some with `+`.
-fn is_change(prompt: &Prompt<'_>, at: usize) -> bool {
-    let mark = |line: &Line<'_>| line.text.trim_start().chars().next();
-    let is_mark = |mark: &Option<char>| matches!(mark, Some('-' | '+'));
-    let above = prompt.lines[..at]
-        .iter()
-        .rev()
-        .map(mark)
-        .take_while(is_mark);
-    let below = prompt.lines[at..].iter().map(mark).take_while(is_mark);
-    let marks: BTreeSet<char> = above.chain(below).flatten().collect();
-    is_mark(&mark(&prompt.lines[at])) && marks.len() > 1
+/// For each line, whether it is of a change: among lines in a row that begin with `-` or `+`, of which there are both.
+fn changes_in(lines: &[Line<'_>]) -> Vec<bool> {
+    let mark = |line: &Line<'_>| {
+        let first = line.text.trim_start().chars().next();
+        first.filter(|c| ['-', '+'].contains(c))
+    };
+    let runs = lines.chunk_by(|one, next| mark(one).is_some() && mark(next).is_some());
+    let changes = runs.flat_map(|run| {
+        let marks: BTreeSet<char> = run.iter().filter_map(mark).collect();
+        std::iter::repeat_n(marks.len() > 1, run.len())
+    });
+    changes.collect()
 }
 
 /// Whether the block that a line opens is Python as a whole.
