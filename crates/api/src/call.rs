@@ -16,7 +16,8 @@ use crate::files::{ContextView, FileList, FileQuery};
 use crate::hooks::{HookList, HookView};
 use crate::interventions::{NewIntervention, Nothing};
 use crate::knowledge::{
-    ContextDiff, ContextDiffQuery, GraphQuery, GraphView, SearchQuery, SearchView,
+    ContextDiff, ContextDiffQuery, GraphQuery, GraphView, SearchQuery, SearchView, SummaryQuery,
+    SummaryView,
 };
 use crate::server::{Health, QueueChange, QueueView, Ready, ServedSettings, Ticket};
 use crate::tasks::{
@@ -286,6 +287,13 @@ impl Call<GraphView> {
     /// Gets what is known of a task as a graph, as it is or as it was after a position.
     pub fn graph(task: &TaskId, query: &GraphQuery) -> Self {
         Self::get_with(&format!("{}/graph", of_task(task)), query)
+    }
+}
+
+impl Call<SummaryView> {
+    /// Gets the summary of a task, or of something in it.
+    pub fn summary(task: &TaskId, query: &SummaryQuery) -> Self {
+        Self::get_with(&format!("{}/summary", of_task(task)), query)
     }
 }
 

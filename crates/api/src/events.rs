@@ -32,6 +32,10 @@ pub struct EventsQuery {
     /// Only events of this agent or user.
     #[param(min_length = 1, max_length = 200)]
     pub actor: Option<String>,
+    /// Only the event at this position and those that matter to it: its causal chain, then others about the same version of
+    /// the same module, then others about the same module; oldest first. Goes with `limit` and `data` alone.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    pub about: Option<Position>,
     /// Whether to include payloads.
     pub data: Option<bool>,
     /// With `after`, if there are no events yet: how long to wait for some, in milliseconds.

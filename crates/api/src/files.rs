@@ -68,12 +68,24 @@ pub struct PieceView {
     pub tokens: Option<u64>,
 }
 
+/// A named part of a context, such as `dependencies`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PartView {
+    /// Its name.
+    pub part: String,
+    /// Its share of the window, in tokens. What one part does not use, the others may.
+    pub share: u64,
+    /// The tokens it used.
+    pub tokens: u64,
+}
+
 /// A call of the model: what it was asked.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ContextView {
     /// The position of the call.
     pub sequence: u64,
-    /// What the call is for: `look_up`, `plan`, `code`, `tests`, `fix`, `review` or `answer`.
+    /// What the call is for: `look_up`, `plan`, `code`, `tests`, `fix`, `review`, `answer`,
+    /// `module_summary` or `task_summary`.
     pub purpose: Option<String>,
     /// The module the call is for.
     pub module: Option<String>,
@@ -83,6 +95,9 @@ pub struct ContextView {
     pub schema: Option<String>,
     /// The pieces that the messages were put together from, in order, those that were left out among them.
     pub pieces: Vec<PieceView>,
+    /// The named parts of the context; empty for calls of older versions.
+    #[serde(default)]
+    pub parts: Vec<PartView>,
     /// The model's window.
     pub window: Option<u64>,
     /// Tokens of the prompt.

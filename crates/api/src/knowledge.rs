@@ -27,6 +27,30 @@ pub struct GraphQuery {
     pub search: Option<String>,
 }
 
+/// Query parameters of a summary.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SummaryQuery {
+    /// A module, function or class by its full or its short name, such as `shop.cart` or `shop.cart.total`; the task itself
+    /// by default.
+    #[param(min_length = 1, max_length = 2_000)]
+    pub name: Option<String>,
+    /// As it was after the event at this position, or after the last event before it.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    pub at: Option<Position>,
+}
+
+/// A summary of a task, a module, or a function.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SummaryView {
+    /// `model` if the model wrote it, `extracted` if it was taken from the code and the history.
+    pub origin: String,
+    /// Its fields. `of` is `task`, `module` or `function`; `summary` says it in words.
+    #[schema(value_type = Object)]
+    pub summary: serde_json::Value,
+}
+
 /// A node of the graph.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
@@ -192,7 +216,8 @@ pub struct ContextHead {
     pub task_id: String,
     /// The position of the call.
     pub sequence: u64,
-    /// The purpose: `look_up`, `plan`, `code`, `tests`, `fix`, `review` or `answer`.
+    /// The purpose: `look_up`, `plan`, `code`, `tests`, `fix`, `review`, `answer`,
+    /// `module_summary` or `task_summary`.
     pub purpose: Option<String>,
     /// The module the call was for.
     pub module: Option<String>,

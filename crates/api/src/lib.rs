@@ -26,7 +26,9 @@ pub use call::{Call, Request, Stream, Text};
 pub use client::{Answer, AuthenticatedClient, Client, Error, Tagged, Transport, Unreachable};
 pub use erasure::{DeleteQuery, ErasedTask};
 pub use events::{BlobPath, EventPage, EventView, EventsQuery, LinesQuery, SentEvent, StreamQuery};
-pub use files::{ContextView, FileList, FilePath, FileQuery, FileView, MessageView, PieceView};
+pub use files::{
+    ContextView, FileList, FilePath, FileQuery, FileView, MessageView, PartView, PieceView,
+};
 pub use hooks::{
     EventFilter, HOOK_EVENT_KINDS, HookList, HookPath, HookView, NewWebhook, Reference,
     TASK_VARIABLE_PREFIX, TERMINAL_KINDS, Target, check_webhook, parse_webhook_url,
@@ -37,6 +39,7 @@ pub use interventions::{NewIntervention, Nothing};
 pub use knowledge::{
     ContextDiff, ContextDiffQuery, ContextHead, FoundView, GraphQuery, GraphView, HitView,
     LinkView, NodeView, PieceChangeView, RelatedNodeView, RelatedView, SearchQuery, SearchView,
+    SummaryQuery, SummaryView,
 };
 pub use limits::{CheckedTask, LimitError};
 pub use problem::Problem;

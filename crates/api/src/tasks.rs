@@ -67,6 +67,9 @@ pub struct NewTask {
     pub tools: Option<Vec<ToolPattern>>,
     /// Whether the model reviews the finished code. Findings are reported and do not affect verification.
     pub review: Option<bool>,
+    /// Whether the model summarises each finished module for the modules after it, and the task at its end. False by
+    /// default.
+    pub summaries: Option<bool>,
     /// Whether someone is available to answer questions. If so, the planner may ask some, and the task is
     /// paused (`pause` is `question`) until they are answered. False by default.
     pub ask: Option<bool>,
@@ -171,6 +174,7 @@ impl NewTask {
             answers,
             tools,
             review,
+            summaries,
             ask,
             no_examples,
             depends_on,
@@ -190,6 +194,7 @@ impl NewTask {
             answers: Some(answers.iter().cloned().map(Answer).collect()),
             tools: tools.as_ref().map(patterns),
             review: Some(*review),
+            summaries: Some(*summaries),
             ask: Some(*ask),
             examples: Some(!no_examples),
             priority: Some(PriorityWord(*priority)),

@@ -107,7 +107,8 @@ pub struct AgentView {
     pub task_id: String,
     /// The role: `planner`, `coder`, `tester` or `fixer`.
     pub role: String,
-    /// The purpose of its work: `look_up`, `plan`, `code`, `tests`, `fix` or `review`.
+    /// The purpose of its work: `look_up`, `plan`, `code`, `tests`, `fix`, `review`,
+    /// `module_summary` or `task_summary`.
     pub purpose: Option<String>,
     /// The module it works on.
     pub module: Option<String>,

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::fit::shrink;
 use crate::offer::ToolOffer;
 use crate::piece::{Body, Extent, LayerName, Piece};
-use crate::profile::Profile;
+use crate::profile::{Part, Profile};
 use crate::purpose::Descriptor;
 use crate::sources::{SourceInput, collect_pieces};
 
@@ -124,7 +124,7 @@ pub async fn build(
         if count.tokens <= prompt_max {
             break (messages, count);
         }
-        if !shrink(&mut pieces, count.tokens - prompt_max) {
+        if !shrink(&mut pieces, count.tokens - prompt_max, &profile) {
             let budget = left < profile.prompt_max() + ANSWER_MIN;
             let (limit, reason) = if budget {
                 ("token budget left", FailureReason::Budget)
@@ -146,6 +146,7 @@ pub async fn build(
         .zip(bytes_before)
         .map(|(piece, bytes)| decision(piece, bytes))
         .collect();
+    let divided = Divided::new(system, &pieces, count.tokens);
     Ok(BuiltContext {
         max_tokens: answer_share(&profile, descriptor, server.thinks()).min(room),
         prompt_tokens: count.tokens,
@@ -154,7 +155,8 @@ pub async fn build(
         record: ContextBuilt {
             purpose: request.purpose,
             window: request.window,
-            layers: layers(&profile, system, &pieces, count.tokens),
+            layers: divided.layers(&profile, system),
+            parts: divided.parts(&profile),
             decisions,
         },
         messages,
@@ -225,41 +227,57 @@ fn decision(piece: &Piece, bytes_before: usize) -> ContextDecision {
     }
 }
 
-/// The share of the window and the tokens of each layer. Only the total is counted; it is divided among the layers in
-/// proportion to their bytes.
-fn layers(profile: &Profile, system: &str, pieces: &[Piece], total: Tokens) -> Vec<Layer> {
-    let bytes_of = |layer: LayerName| -> usize {
-        pieces
-            .iter()
-            .filter(|piece| piece.layer == layer)
-            .map(|piece| piece.text().len())
-            .sum()
-    };
-    let parts = [
-        ("system", profile.system, system.len()),
-        (
-            LayerName::State.as_str(),
-            profile.task,
-            bytes_of(LayerName::State),
-        ),
-        (
-            LayerName::History.as_str(),
-            profile.context,
-            bytes_of(LayerName::History),
-        ),
-        (
-            LayerName::Current.as_str(),
-            profile.context,
-            bytes_of(LayerName::Current),
-        ),
-    ];
-    let all: usize = parts.iter().map(|(_, _, bytes)| bytes).sum();
-    parts
-        .into_iter()
-        .map(|(name, share, bytes)| Layer {
+/// Tokens by bytes. Only the whole prompt is counted; it is divided in proportion to bytes.
+struct Divided<'p> {
+    pieces: &'p [Piece],
+    bytes: usize,
+    tokens: Tokens,
+}
+
+impl<'p> Divided<'p> {
+    fn new(system: &str, pieces: &'p [Piece], tokens: Tokens) -> Self {
+        let bytes: usize = pieces.iter().map(|piece| piece.text().len()).sum();
+        Self {
+            pieces,
+            bytes: system.len() + bytes,
+            tokens,
+        }
+    }
+
+    fn layer(&self, name: &str, share: Tokens, bytes: usize) -> Layer {
+        let tokens = self.tokens.0.saturating_mul(bytes as u64) / (self.bytes.max(1) as u64);
+        Layer {
             name: name.to_owned(),
             share,
-            tokens: Tokens(total.0.saturating_mul(bytes as u64) / (all.max(1) as u64)),
-        })
-        .collect()
+            tokens: Tokens(tokens),
+        }
+    }
+
+    fn bytes_of(&self, is_meant: impl Fn(&Piece) -> bool) -> usize {
+        let meant = self.pieces.iter().filter(|piece| is_meant(piece));
+        meant.map(|piece| piece.text().len()).sum()
+    }
+
+    /// The share of the window and the tokens of each layer.
+    fn layers(&self, profile: &Profile, system: &str) -> Vec<Layer> {
+        let of = |layer: LayerName, share: Tokens| {
+            let bytes = self.bytes_of(|piece| piece.layer == layer);
+            self.layer(layer.as_str(), share, bytes)
+        };
+        vec![
+            self.layer("system", profile.system, system.len()),
+            of(LayerName::State, profile.task),
+            of(LayerName::History, profile.context),
+            of(LayerName::Current, profile.context),
+        ]
+    }
+
+    /// The share of the window and the tokens of each part of the context.
+    fn parts(&self, profile: &Profile) -> Vec<Layer> {
+        let parts = Part::ALL.into_iter().map(|part| {
+            let bytes = self.bytes_of(|piece| piece.part == Some(part));
+            self.layer(part.as_str(), profile.part(part), bytes)
+        });
+        parts.collect()
+    }
 }

@@ -17,6 +17,6 @@ mod sources;
 
 pub use build::{BuildError, BuiltContext, Request, build, estimate};
 pub use offer::ToolOffer;
-pub use profile::Profile;
+pub use profile::{Part, Profile};
 pub use prompts::{QUESTIONS_MAX, may_ask, plan_schema};
 pub use purpose::Descriptor;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use journeyman_event::Sequence;
 
+use crate::profile::Part;
+
 /// Marks the place where a text was cut.
 pub(crate) const CUT_MARK: &str = "\n[... cut ...]\n";
 /// A text is cut to this many characters at least, and then left out.
@@ -132,6 +134,8 @@ pub(crate) struct Piece {
     pub(crate) name: String,
     pub(crate) body: Body,
     pub(crate) rank: Rank,
+    /// The part of the context whose share it takes, if it has one.
+    pub(crate) part: Option<Part>,
     /// Why it is there, where that is not obvious.
     pub(crate) why: String,
 }
@@ -153,6 +157,14 @@ impl Piece {
                     )),
                 }
             }
+        }
+    }
+
+    /// The same piece as one that takes the share of a part.
+    pub(crate) fn of(self, part: Part) -> Self {
+        Self {
+            part: Some(part),
+            ..self
         }
     }
 
@@ -205,6 +217,7 @@ pub(crate) fn piece_that_keeps(
         name: name.into(),
         body: Body::Text { text, keep },
         rank,
+        part: None,
         why: String::new(),
     }
 }
@@ -222,6 +235,7 @@ pub(crate) fn piece_of_entries(
         name: name.into(),
         body: Body::Entries { heading, entries },
         rank,
+        part: None,
         why: String::new(),
     }
 }

@@ -7,6 +7,10 @@ use crate::offer::ToolOffer;
 
 pub(crate) const LOOK_UP: &str = r#"You decide which tools have to be called before a programmer can start. Name a tool only if the task refers to something that is not shown, such as a file or a page. Answer with JSON: {"tools": [{"name": "...", "arguments": {...}}]}, or {"tools": []} if nothing is missing."#;
 
+pub(crate) const MODULE_SUMMARY: &str = r#"You summarise a finished module for a programmer who will use it and not read it. Say what it is for, what its functions take and return, and what was decided. Nothing that the code does not show. Answer with JSON: {"purpose": "...", "key_decisions": ["..."], "summary": "..."}. The summary has at most five sentences."#;
+
+pub(crate) const TASK_SUMMARY: &str = r#"You summarise a finished programming task for its user in at most three sentences: what was asked for and what there is now. Nothing that is not shown. Answer with JSON: {"goal": "...", "summary": "..."}."#;
+
 /// The most questions a planner may ask per task.
 pub const QUESTIONS_MAX: usize = 3;
 
@@ -82,6 +86,34 @@ fn plain(schema: &Value) -> Value {
         .collect();
     let required = schema["required"].as_array().cloned().unwrap_or_default();
     json!({"type": "object", "additionalProperties": false, "properties": members, "required": required})
+}
+
+/// The JSON schema of a module's summary. Its functions and dependencies are known without a model.
+pub(crate) fn schema_of_module_summary() -> Value {
+    let text = |max: u32| json!({"type": "string", "maxLength": max});
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["purpose", "key_decisions", "summary"],
+        "properties": {
+            "purpose": text(200),
+            "key_decisions": {"type": "array", "maxItems": 5, "items": text(200)},
+            "summary": text(800)
+        }
+    })
+}
+
+/// The JSON schema of a task's summary. Its other fields are known without a model.
+pub(crate) fn schema_of_task_summary() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["goal", "summary"],
+        "properties": {
+            "goal": {"type": "string", "maxLength": 200},
+            "summary": {"type": "string", "maxLength": 400}
+        }
+    })
 }
 
 fn questions_schema() -> Value {

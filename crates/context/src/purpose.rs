@@ -2,6 +2,8 @@
 //! [`Purpose`], a descriptor here, the step in `workflow/src/decide.rs` and the handling of its answer in
 //! `workflow/src/interpret.rs`.
 
+use std::time::Duration;
+
 use journeyman_event::payload::Purpose;
 use journeyman_event::state::ModuleState;
 use journeyman_event::{Priority, Role, TaskState};
@@ -10,11 +12,17 @@ use serde_json::Value;
 
 use crate::offer::ToolOffer;
 use crate::piece::Piece;
-use crate::prompts::{LOOK_UP, schema_of_look_up, schema_of_plan, schema_of_review};
-use crate::requests::{
-    answer_request, code_request, fix_request, look_up_request, plan_request, review_request,
-    tests_request,
+use crate::prompts::{
+    LOOK_UP, MODULE_SUMMARY, TASK_SUMMARY, schema_of_look_up, schema_of_module_summary,
+    schema_of_plan, schema_of_review, schema_of_task_summary,
 };
+use crate::requests::{
+    answer_request, code_request, fix_request, look_up_request, module_summary_request,
+    plan_request, review_request, task_summary_request, tests_request,
+};
+
+/// How long a call for a summary may take. Usually it takes less than 5 seconds.
+const SUMMARY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The properties of a purpose.
 #[derive(Debug)]
@@ -29,6 +37,9 @@ pub struct Descriptor {
     pub takes_tools: bool,
     /// Whether the prompt includes what the knowledge graph relates to the module or to the finished code.
     pub takes_related: bool,
+    /// The longest time that a call may take before it is broken off and counts as failed; `None` for as long as the server
+    /// goes on answering.
+    pub time_max: Option<Duration>,
     /// The activity as displayed, alone or before the name of a module.
     pub doing: &'static str,
     /// The longest answer, in per cent of the window's share for generation. Plans, tests and answers are
@@ -53,6 +64,7 @@ impl Descriptor {
                 temperature: 0.2,
                 takes_tools: false,
                 takes_related: false,
+                time_max: None,
                 doing: "planning",
                 share: 50,
                 system: |texts| texts.plan,
@@ -65,6 +77,7 @@ impl Descriptor {
                 temperature: 0.0,
                 takes_tools: true,
                 takes_related: true,
+                time_max: None,
                 doing: "writing",
                 share: 100,
                 system: |texts| texts.code,
@@ -77,6 +90,7 @@ impl Descriptor {
                 temperature: 0.2,
                 takes_tools: true,
                 takes_related: false,
+                time_max: None,
                 doing: "writing tests for",
                 share: 50,
                 system: |texts| texts.tests,
@@ -89,6 +103,7 @@ impl Descriptor {
                 temperature: 0.2,
                 takes_tools: true,
                 takes_related: true,
+                time_max: None,
                 doing: "correcting",
                 share: 100,
                 system: |texts| texts.fix,
@@ -101,6 +116,7 @@ impl Descriptor {
                 temperature: 0.0,
                 takes_tools: true,
                 takes_related: false,
+                time_max: None,
                 doing: "finding out what to look up",
                 share: 20,
                 system: |_| LOOK_UP,
@@ -113,6 +129,7 @@ impl Descriptor {
                 temperature: 0.2,
                 takes_tools: true,
                 takes_related: true,
+                time_max: None,
                 doing: "reviewing",
                 share: 20,
                 system: |texts| texts.review,
@@ -125,11 +142,38 @@ impl Descriptor {
                 temperature: 0.2,
                 takes_tools: false,
                 takes_related: false,
+                time_max: None,
                 doing: "answering",
                 share: 50,
                 system: |texts| texts.answer,
                 schema: |_, _| None,
                 request: |_, _| vec![answer_request()],
+            },
+            Purpose::ModuleSummary => &Self {
+                role: Role::Summariser,
+                priority: Priority::LOW,
+                temperature: 0.0,
+                takes_tools: false,
+                takes_related: false,
+                time_max: Some(SUMMARY_TIME_MAX),
+                doing: "summarising",
+                share: 15,
+                system: |_| MODULE_SUMMARY,
+                schema: |_, _| Some(schema_of_module_summary()),
+                request: module_summary_request,
+            },
+            Purpose::TaskSummary => &Self {
+                role: Role::Summariser,
+                priority: Priority::LOW,
+                temperature: 0.0,
+                takes_tools: false,
+                takes_related: false,
+                time_max: Some(SUMMARY_TIME_MAX),
+                doing: "summarising",
+                share: 10,
+                system: |_| TASK_SUMMARY,
+                schema: |_, _| Some(schema_of_task_summary()),
+                request: |task, _| task_summary_request(task),
             },
         }
     }

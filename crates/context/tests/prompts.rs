@@ -111,8 +111,16 @@ async fn every_purpose_is_asked_for_in_these_words() {
             Purpose::Fix,
             Purpose::Review,
             Purpose::Answer,
+            Purpose::ModuleSummary,
+            Purpose::TaskSummary,
         ] {
-            let is_of_module = [Purpose::Code, Purpose::Tests, Purpose::Fix].contains(&purpose);
+            let is_of_module = [
+                Purpose::Code,
+                Purpose::Tests,
+                Purpose::Fix,
+                Purpose::ModuleSummary,
+            ]
+            .contains(&purpose);
             let request = Request {
                 state,
                 purpose,

@@ -22,6 +22,8 @@ pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
 pub use html::html;
 pub use report::{Attempt, Point, ProblemReport, Report, Share, Summary, Worked};
-pub use retention::{ContextCost, Method, Retained, RetentionReport, retention};
+pub use retention::{
+    Answered, ContextCost, Method, QuestionsReport, Retained, RetentionReport, questions, retention,
+};
 pub use score::{Score, score};
 pub use scorer::Scorer;

@@ -7,6 +7,7 @@
 //! A fact is present if its exact words are in the context.
 
 mod history;
+mod questions;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use history::{History, history};
+pub use questions::{Answered, QuestionsReport, questions};
 
 /// How many tokens fewer than the whole history a context has, in per cent.
 const REDUCTIONS: [u64; 3] = [50, 70, 85];

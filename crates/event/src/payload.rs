@@ -8,6 +8,7 @@ mod agent;
 mod code;
 mod effect;
 mod model;
+mod summary;
 mod system;
 mod task;
 mod test_run;
@@ -19,6 +20,7 @@ pub use agent::*;
 pub use code::*;
 pub use effect::*;
 pub use model::*;
+pub use summary::*;
 pub use system::*;
 pub use task::*;
 pub use test_run::*;
@@ -145,6 +147,7 @@ payloads! {
     "analysis_started" => AnalysisStarted,
     "dead_code_analysis" => DeadCodeAnalysis,
     "review_completed" => ReviewCompleted,
+    "summary_completed" => SummaryCompleted,
     "output_started" => OutputStarted,
     "output_written" => OutputWritten,
     "output_failed" => OutputFailed,

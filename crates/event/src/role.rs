@@ -17,6 +17,8 @@ pub enum Role {
     Fixer,
     /// Reviews finished code.
     Reviewer,
+    /// Summarises finished modules and tasks.
+    Summariser,
 }
 
 impl Role {
@@ -30,6 +32,7 @@ impl Role {
             Self::Tester => "tester",
             Self::Fixer => "fixer",
             Self::Reviewer => "reviewer",
+            Self::Summariser => "summariser",
         }
     }
 }

@@ -19,8 +19,8 @@ pub use crate::payload::Ending;
 use crate::payload::{
     CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted, ModuleComplete,
     OutputFile, OutputStarted, PauseReason, PlannedModule, PromptAnswered, Purpose,
-    ReviewCompleted, TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin, TestResult,
-    TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode,
+    ReviewCompleted, SummaryCompleted, TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin,
+    TestResult, TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode,
 };
 use crate::tokens::Tokens;
 
@@ -163,6 +163,22 @@ pub struct Refusals {
     pub last: Option<String>,
 }
 
+/// The summary of a module or a task, and the failures to get one from the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summarised {
+    /// The summary, once it was made.
+    pub summary: Option<SummaryCompleted>,
+    /// The calls that gave no usable summary.
+    pub refusals: Refusals,
+}
+
+impl Summarised {
+    fn refuse(&mut self, problem: &str) {
+        self.refusals.count += 1;
+        self.refusals.last = Some(problem.to_owned());
+    }
+}
+
 /// A question of the planner, and the user's reaction to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
@@ -296,6 +312,9 @@ pub struct ModuleState {
     /// Whether the user asked for no more work on it.
     #[serde(default)]
     pub skipped: bool,
+    /// The summary of its current code.
+    #[serde(default)]
+    pub summarised: Summarised,
 }
 
 impl ModuleState {
@@ -314,6 +333,7 @@ impl ModuleState {
             spent: Tokens::ZERO,
             completion: None,
             skipped: false,
+            summarised: Summarised::default(),
         }
     }
 
@@ -450,6 +470,9 @@ pub struct TaskState {
     pub unused: Option<Vec<UnusedCode>>,
     /// The model's review of the finished code, once it was made.
     pub review: Option<ReviewCompleted>,
+    /// The summary of the finished task.
+    #[serde(default)]
+    pub summarised: Summarised,
     /// The files written to the output folder.
     pub output: Option<Vec<OutputFile>>,
     /// Why the result could not be written.
@@ -491,7 +514,7 @@ pub struct TaskState {
 /// The version of the fold. Stored states of another version are not used, because this version might fold the
 /// same events differently. It must be raised with every change that alters the result for any history;
 /// `tests/golden.rs` compares a recorded history.
-pub const FOLD_VERSION: u32 = 4;
+pub const FOLD_VERSION: u32 = 5;
 
 impl TaskState {
     /// Whether the task failed because of its model server, so that another try is worthwhile.

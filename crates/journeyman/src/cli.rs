@@ -331,6 +331,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
 pub(crate) struct RunArgs {
     /// What the code should do; - reads it from standard input
     pub(crate) prompt: String,
@@ -352,6 +353,9 @@ pub(crate) struct RunArgs {
     /// Let the model review the finished code; the summary shows its findings, which nothing verifies
     #[arg(long)]
     pub(crate) review: bool,
+    /// Let the model summarise each finished module for the modules after it, and the task at its end
+    #[arg(long)]
+    pub(crate) summaries: bool,
     /// Let the planner ask questions, here at the terminal, before it plans
     #[arg(long)]
     pub(crate) ask: bool,
@@ -519,6 +523,10 @@ pub(crate) struct EventsArgs {
     /// Only events before this time
     #[arg(long, value_name = "TIME")]
     pub(crate) before: Option<Timestamp>,
+    /// Only the event with this sequence number and those that matter to it: its causal chain, and what else is about the
+    /// same module; the 20 closest, or as many as --last says
+    #[arg(long, value_name = "N", value_parser = parse_sequence, conflicts_with_all = ["task", "after", "kind", "module", "actor", "since", "before", "follow"])]
+    pub(crate) about: Option<u64>,
     /// Only the newest N of the events
     #[arg(long, value_name = "N", conflicts_with = "follow", value_parser = parse_length)]
     pub(crate) last: Option<usize>,
@@ -554,6 +562,8 @@ pub(crate) enum ContextCommand {
         /// The second call
         to: CallName,
     },
+    /// Summarise a task, or a module, function or class of it
+    Summary(SummaryArgs),
     /// Search the graphs of all your tasks
     Search {
         /// The words to search for, as in code or in a sentence
@@ -589,6 +599,17 @@ pub(crate) struct GraphArgs {
     /// Show only what contains these words, best matches first
     #[arg(long, value_name = "WORDS", conflicts_with = "focus")]
     pub(crate) search: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SummaryArgs {
+    /// The id of the task
+    pub(crate) task: TaskId,
+    /// A module, function or class, such as shop.cart or shop.cart.total [default: the task itself]
+    pub(crate) name: Option<String>,
+    /// The summary at this point: after the event with this sequence number, at a version (v12), or at a time
+    #[arg(long, value_name = "N|vN|TIME")]
+    pub(crate) at: Option<Moment>,
 }
 
 #[derive(Debug, Args)]
@@ -636,6 +657,10 @@ pub(crate) enum BenchCommand {
         /// Use only the history of this seed [default: 1001 to 1020]
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
+        /// Ask the model that is set about facts, from contexts with 70 % fewer tokens: one question for each of 20
+        /// histories, each method and each distance. Takes minutes to hours
+        #[arg(long)]
+        ask: bool,
     },
 }
 

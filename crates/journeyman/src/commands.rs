@@ -114,6 +114,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Hooks { command } => hooks::hooks(settings, command).await,
             Command::Context { command } => match command {
                 ContextCommand::Graph(args) => context::graph(settings, args).await,
+                ContextCommand::Summary(args) => context::summary(settings, args).await,
                 ContextCommand::Show(args) => context::show(settings, args).await,
                 ContextCommand::Diff { from, to } => context::diff(settings, from, to).await,
                 ContextCommand::Search { words, limit } => {
@@ -133,7 +134,12 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             },
             Command::Eval(args) => eval::run(settings, args).await,
             Command::Bench { command } => match command {
-                BenchCommand::Retention { seed } => bench::retention(settings, seed).await,
+                BenchCommand::Retention { seed, ask: false } => {
+                    bench::retention(settings, seed).await
+                }
+                BenchCommand::Retention { seed, ask: true } => {
+                    bench::questions(settings, seed).await
+                }
             },
             Command::EvalScorer { command } => eval::scorer_main(settings, command).await,
             Command::Engine { command } => engine::engine(settings, command).await,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use journeyman_event::payload::{CodeOrigin, ModelCallCompleted, TestScope};
+use journeyman_event::payload::{CodeOrigin, ModelCallCompleted, SummaryOrigin, TestScope};
 use journeyman_event::{Event, Payload};
 
 use crate::text_format::{
@@ -124,6 +124,13 @@ fn detail(payload: &Payload) -> String {
         Payload::ReviewCompleted(review) => match &review.problem {
             Some(problem) => problem.clone(),
             None => count_text(review.findings.len() as u64, "finding"),
+        },
+        Payload::SummaryCompleted(made) => match made.origin {
+            SummaryOrigin::Model => "by the model".to_owned(),
+            SummaryOrigin::Extracted => {
+                let why = made.problem.as_deref().unwrap_or("it gave none");
+                format!("taken from the code; the model's could not be used: {why}")
+            }
         },
         Payload::OutputWritten(written) => count_text(written.files.len() as u64, "file"),
         Payload::OutputFailed(failed) => failed.problem.clone(),
@@ -256,6 +263,10 @@ impl Steps {
                 format!("review: {}", detail(payload)),
                 call(self),
             ),
+            Payload::SummaryCompleted(_) => {
+                let text = format!("{module}: summary {}", detail(payload));
+                (text_style.good(), text, call(self))
+            }
             Payload::ModuleComplete(_) => (
                 text_style.good(),
                 format!("{module}: complete, {}", detail(payload)),

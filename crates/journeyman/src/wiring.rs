@@ -244,6 +244,19 @@ fn check_model_server(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prepares Python and connects to the default model alone.
+pub(crate) async fn default_model(
+    settings: &Settings,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Arc<dyn ModelServer>> {
+    check_model_server(settings)?;
+    let environment = ensure_python(settings, progress).await?;
+    progress.prepare("looking for a model server");
+    let server = connect(settings, &environment, progress).await?;
+    progress.prepared();
+    Ok(server)
+}
+
 async fn connect(
     settings: &Settings,
     environment: &Environment,

@@ -416,3 +416,109 @@ fn what_is_known_of_all_tasks_is_searched_and_a_damaged_file_of_it_is_made_anew(
     let empty = context(&home, &["search", " "]);
     assert_eq!(empty.code, Some(2), "{}", empty.stderr);
 }
+
+#[test]
+fn a_task_a_module_and_a_function_are_summarised_whoever_holds_the_folder() {
+    let home = Home::new();
+    let task = ended(&home, "?latency_ms=0&wrong=0&malformed=0", PROMPT);
+    let text = shown(&home, &["summary", &task]);
+    for line in [
+        "goal            Make a things",
+        "3 of 3 modules are complete",
+        "origin          extracted",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let module = context(&home, &["summary", &task, "simulated.report", "--json"]);
+    let module: Value = serde_json::from_str(&module.stdout).unwrap();
+    assert_eq!(module["summary"]["of"], "module");
+    assert!(
+        module["summary"]["dependencies"]
+            .to_string()
+            .contains("simulated.helpers")
+    );
+    let function = module["summary"]["functions"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let text = shown(
+        &home,
+        &["summary", &task, &format!("simulated.report.{function}")],
+    );
+    assert!(text.contains(&format!("def {function}(")), "{text}");
+    // Before there was code.
+    let early = shown(&home, &["summary", &task, "simulated.report", "--at", "5"]);
+    assert!(early.contains("no code yet"), "{early}");
+    let missing = context(&home, &["summary", &task, "nothing"]);
+    assert_eq!(missing.code, Some(1));
+    assert!(
+        missing.stderr.contains("its modules are: simulated.core"),
+        "{}",
+        missing.stderr
+    );
+    let server = Server::start(&home, GOOD, &[]);
+    let same = context(&home, &["summary", &task, "simulated.report", "--json"]);
+    let over_rest = server
+        .get(&format!("{TASKS}/{task}/summary?name=simulated.report"))
+        .expect(200);
+    assert_eq!(serde_json::from_str::<Value>(&same.stdout).unwrap(), module);
+    assert_eq!(over_rest, module);
+}
+
+#[test]
+fn an_event_is_shown_with_its_causal_chain_and_what_is_about_the_same_module() {
+    let home = Home::new();
+    let task = ended(&home, "?latency_ms=0&wrong=0&malformed=0", PROMPT);
+    let other = ended(&home, "?latency_ms=0&wrong=0&malformed=0", PROMPT);
+    let code = &events(&home, &task, "code_generated")[1];
+    let about = sequence(code);
+    let told = home
+        .run(&["events", "--about", &about, "--last", "6", "--json"])
+        .json_lines();
+    assert_eq!(told.len(), 6);
+    let positions: Vec<u64> = told
+        .iter()
+        .map(|event| event["sequence"].as_u64().unwrap())
+        .collect();
+    assert!(positions.is_sorted());
+    let has = |kind: &str| told.iter().any(|event| event["kind"] == kind);
+    // The answer that brought the code, and the call for it.
+    assert!(
+        has("code_generated") && has("model_call_completed") && has("model_call_started"),
+        "{told:?}"
+    );
+    let all = home
+        .run(&["events", "--about", &about, "--last", "1000", "--json"])
+        .json_lines();
+    assert!(
+        all.iter().all(|event| event["task_id"] == task.as_str()),
+        "another than {other} only"
+    );
+    assert!(all.iter().all(|event| event["module"].is_null()
+        || event["module"] == code["module"]
+        || event["causation_id"].is_string()));
+    let nothing = home.run(&["events", "--about", "999999"]);
+    assert_eq!(nothing.code, Some(1));
+    assert!(
+        nothing.stderr.contains("there is no event 999999"),
+        "{}",
+        nothing.stderr
+    );
+    let server = Server::start(&home, GOOD, &[]);
+    let page = server
+        .get(&format!("{TASKS}/{task}/events?about={about}&limit=6"))
+        .expect(200);
+    let over_rest: Vec<u64> = page["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["sequence"].as_u64().unwrap())
+        .collect();
+    assert_eq!(over_rest, positions);
+    server
+        .get(&format!("{TASKS}/{other}/events?about={about}"))
+        .problem(404);
+    server
+        .get(&format!("{TASKS}/{task}/events?about={about}&after=3"))
+        .problem(400);
+}

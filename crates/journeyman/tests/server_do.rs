@@ -171,6 +171,68 @@ fn finished_code_is_reviewed_where_that_is_wanted_and_its_verification_stays() {
 }
 
 #[test]
+fn finished_modules_are_summarised_for_those_after_them_where_that_is_wanted() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    // The simulated model plans three modules for it.
+    let task = &server.submit(&json!({"prompt": "Make a things", "summaries": true}));
+    let view = server.ended(task);
+    assert_eq!(view["status"], "complete");
+    let events = server.events(task);
+    check_history(&events);
+    let of = |event: &&Value| event["kind"] == "summary_completed";
+    let made: Vec<&Value> = events.iter().filter(of).collect();
+    let modules = view["modules"].as_array().unwrap();
+    // One of each module but the last, which nothing comes after, and one of the task.
+    assert_eq!(made.len(), modules.len(), "{made:?}");
+    for event in &made {
+        assert_eq!(event["actor"], "summariser");
+        assert_eq!(event["data"]["origin"], "model");
+        assert_eq!(
+            event["data"]["summary"]["summary"],
+            "The simulated summary."
+        );
+    }
+    let first = modules[0]["name"].as_str().unwrap();
+    assert_eq!(made[0]["module"], first);
+    let prompt = next_prompt(&server, task, sequence(made[0]));
+    assert!(
+        prompt.contains(&format!("- {first}: The simulated summary.")),
+        "{prompt}"
+    );
+    // The names are those of the code, whatever the model says.
+    let summary = server
+        .get(&format!("{TASKS}/{task}/summary?name={first}"))
+        .expect(200);
+    assert_eq!(summary["origin"], "model");
+    let functions = summary["summary"]["functions"].as_array().unwrap();
+    assert!(!functions.is_empty());
+    // Before it was made, and without a model, it is taken from the code.
+    let before = sequence(made[0]) - 1;
+    let summary = server
+        .get(&format!("{TASKS}/{task}/summary?name={first}&at={before}"))
+        .expect(200);
+    assert_eq!(summary["origin"], "extracted");
+    assert_eq!(summary["summary"]["of"], "module");
+    let function = functions[0].as_str().unwrap();
+    let summary = server
+        .get(&format!("{TASKS}/{task}/summary?name={first}.{function}"))
+        .expect(200);
+    assert_eq!(summary["summary"]["of"], "function");
+    assert_eq!(
+        server.get(&format!("{TASKS}/{task}/summary")).expect(200)["summary"]["of"],
+        "task"
+    );
+    server
+        .get(&format!("{TASKS}/{task}/summary?name=nothing"))
+        .problem(404);
+    server.get(&format!("{TASKS}/nothing/summary")).problem(404);
+    server
+        .get(&format!("{TASKS}/{task}/summary?name="))
+        .problem(400);
+}
+
+#[test]
 fn a_file_that_the_user_writes_is_the_next_version_and_is_tested() {
     let home = Home::new();
     let server = Server::start(&home, STEADY, &[]);

@@ -19,9 +19,11 @@ mod projection;
 mod rank;
 mod rebuild;
 mod related;
+mod relevant;
 mod render;
 mod search;
 mod sent;
+mod summary;
 mod telling;
 mod words;
 
@@ -32,7 +34,12 @@ pub use offline::{FoundAcross, Hit, Offline, OfflineError};
 pub use projection::Knowledge;
 pub use rebuild::rebuild;
 pub use related::{Depth, Related, RelatedNode, Step, Walk};
+pub use relevant::relevant;
 pub use render::{dot, svg};
 pub use search::{Found, Index};
 pub use sent::{SentCall, SentError, SentPiece, sent};
+pub use summary::{
+    MODULE_CHARS_MAX, NO_CODE, SHORT_CHARS_MAX, function_summary, module_summary, success_rate,
+    summary, task_summary,
+};
 pub use telling::telling;

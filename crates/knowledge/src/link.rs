@@ -556,6 +556,7 @@ impl<'k> Builder<'k> {
             for (module, version) in failure.fixed.iter().flatten() {
                 self.link_to(place, attempt_id(module, *version), Relation::FixedBy);
             }
+            self.link_mentions(place, &failure.message);
         }
     }
 

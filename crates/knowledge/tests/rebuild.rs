@@ -92,6 +92,7 @@ fn call(life: &mut Life, blobs: &mut Vec<Bytes>, pieces: &[(&str, &str)], has_by
         purpose: Purpose::Fix,
         window: Tokens(8_192),
         layers: Vec::new(),
+        parts: Vec::new(),
         decisions: decisions.collect(),
     };
     life.say(Some("shop.sums"), "fixer", built);

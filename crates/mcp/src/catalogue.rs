@@ -239,6 +239,7 @@ pub(crate) fn all(schemas: &Schemas) -> Vec<Tool> {
                     "limit": {"type": "integer", "minimum": 1, "maximum": 1_000, "default": 100},
                     "kind": {"type": "string", "description": "Only events of this kind.", "minLength": 1},
                     "module": {"type": "string", "description": "Only events about this module."},
+                    "about": position("Only the event with this sequence number and those that matter to it. Goes with limit and data alone."),
                     "data": {"type": "boolean", "description": "Whether to include the payloads. False by default."},
                     "wait_ms": {"type": "integer", "minimum": 0, "maximum": 50_000,
                                 "description": "With `after`, if there are no events yet: how long to wait for some, in milliseconds."}

@@ -81,6 +81,7 @@ struct GetEvents {
     limit: Option<usize>,
     kind: Option<String>,
     module: Option<String>,
+    about: Option<Position>,
     data: Option<bool>,
     wait_ms: Option<u64>,
 }
@@ -289,6 +290,7 @@ async fn events(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         limit,
         kind,
         module,
+        about,
         data,
         wait_ms,
     } = arguments(given)?;
@@ -299,6 +301,7 @@ async fn events(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         kind,
         module,
         actor: None,
+        about,
         data,
         wait_ms,
     };

@@ -18,6 +18,7 @@ use journeyman_api::{
 };
 use journeyman_event::{ContentHash, Event, ModuleName, Sequence, TaskId};
 use journeyman_journal::{Filter, ReadLimit};
+use journeyman_knowledge::relevant;
 use serde_json::value::RawValue;
 
 use crate::app::App;
@@ -73,6 +74,9 @@ pub(crate) async fn events(
     };
     check_word("kind", query.kind.as_deref(), 100)?;
     check_word("actor", query.actor.as_deref(), 200)?;
+    if let Some(about) = query.about {
+        return about_one(&app, &caller, &task, about.sequence(), &query, limit.events).await;
+    }
     let module = query.module.as_deref().map(ModuleName::new).transpose();
     let filter = Filter {
         task_id: Some(task.clone()),
@@ -120,6 +124,39 @@ pub(crate) async fn events(
     Ok(Json(EventPage {
         events: page.events.iter().map(|e| view(e, with_data)).collect(),
         next: last.filter(|_| !page.ended),
+    }))
+}
+
+/// The event at a position and those that matter to it.
+async fn about_one(
+    app: &App,
+    caller: &Caller,
+    task: &TaskId,
+    about: Sequence,
+    query: &EventsQuery,
+    limit: usize,
+) -> Result<Json<EventPage>, Rejection> {
+    let others = [
+        ("after", query.after.is_some()),
+        ("before", query.before.is_some()),
+        ("kind", query.kind.is_some()),
+        ("module", query.module.is_some()),
+        ("actor", query.actor.is_some()),
+        ("wait_ms", query.wait_ms.is_some()),
+    ];
+    if let Some((name, _)) = others.iter().find(|(_, is_given)| *is_given) {
+        let detail = "it does not go with `about`; leave one of them out";
+        return Err(Problem::field(name, detail.to_owned()).into());
+    }
+    let (journal, principal) = (app.tasks.journal(), &caller.principal);
+    let Some(events) = relevant(journal, principal, task, about, limit).await? else {
+        app.tasks.current(principal, task).await?; // or it is not there at all
+        return Err(Problem::not_found(format!("task {task} has no event {about}")).into());
+    };
+    let with_data = query.data.unwrap_or(false);
+    Ok(Json(EventPage {
+        events: events.iter().map(|e| view(e, with_data)).collect(),
+        next: None,
     }))
 }
 

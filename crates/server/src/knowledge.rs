@@ -7,15 +7,17 @@ use axum::response::{IntoResponse, Response};
 use journeyman_api::limits::{WORDS_CHARS_MAX, check_graph_query, check_word, page_limit};
 use journeyman_api::{
     AtQuery, ContextDiff, ContextDiffQuery, ContextHead, ContextView, FoundView, GraphQuery,
-    GraphView, HitView, IfNoneMatch, LinkView, MessageView, NodeView, PieceChangeView, PieceView,
-    Position, Problem, RelatedNodeView, RelatedView, SearchQuery, SearchView, TaskPath, task_name,
+    GraphView, HitView, IfNoneMatch, LinkView, MessageView, NodeView, PartView, PieceChangeView,
+    PieceView, Position, Problem, RelatedNodeView, RelatedView, SearchQuery, SearchView,
+    SummaryQuery, SummaryView, TaskPath, task_name,
 };
-use journeyman_event::{Sequence, TaskId, Tokens, word};
+use journeyman_event::{Sequence, TaskId, TaskState, Tokens, word};
 use journeyman_journal::Moment;
 use journeyman_knowledge::{
     Depth, FoundAcross, Graph, Index, Knowledge, Node, NotFound, SentCall, SentError, Walk,
     difference, dot, rebuild, sent, svg,
 };
+use journeyman_workflow::load_at;
 
 use crate::app::App;
 use crate::auth::Caller;
@@ -132,6 +134,44 @@ pub(crate) async fn context_diff(
     let to = asked(&app, &caller, &task, query.to).await?;
     let made = apart(move || diff_view(&from, &to)).await?;
     conditions.json(&made)
+}
+
+/// Get the summary of a task, or of a module, function or class of it.
+#[utoipa::path(
+    get, path = "/tasks/{task_id}/summary", tag = "knowledge", params(TaskPath, SummaryQuery, IfNoneMatch),
+    responses((status = 200, body = SummaryView, headers(("ETag" = String, description = "The entity tag of this response")))),
+)]
+pub(crate) async fn summary(
+    State(app): State<App>,
+    caller: Caller,
+    Task(task): Task,
+    ValidQuery(query): ValidQuery<SummaryQuery>,
+    conditions: Conditions,
+) -> Result<Response, Rejection> {
+    check_word("name", query.name.as_deref(), WORDS_CHARS_MAX)?;
+    let moment = query.at.map(|at| Moment::Sequence(at.sequence()));
+    let (journal, principal) = (app.tasks.journal(), &caller.principal);
+    let Some(state) = load_at(journal, principal, &task, moment).await? else {
+        app.tasks.current(principal, &task).await?; // or it is not there at all
+        return Err(Problem::not_found(format!("task {task} did not exist at that point")).into());
+    };
+    let name = query.name.as_deref();
+    let view = summary_view(&state, name).ok_or_else(|| {
+        let name = name.unwrap_or_default();
+        Problem::not_found(format!(
+            "task {task} has no module, function or class {name} there"
+        ))
+    })?;
+    conditions.json(&view)
+}
+
+/// The view of a summary; `None` if the task has nothing of this name.
+pub fn summary_view(state: &TaskState, name: Option<&str>) -> Option<SummaryView> {
+    let (origin, made) = journeyman_knowledge::summary(state, name)?;
+    Some(SummaryView {
+        origin: word(&origin)?,
+        summary: serde_json::to_value(made).ok()?,
+    })
 }
 
 /// Search the knowledge graphs of all tasks.
@@ -347,6 +387,12 @@ pub fn context_view(call: &SentCall) -> ContextView {
         why: some(piece.why),
         tokens: piece.tokens.map(|tokens| tokens.0),
     });
+    let parts = call.built.iter().flat_map(|built| &built.parts);
+    let parts = parts.map(|part| PartView {
+        part: part.name.clone(),
+        share: part.share.0,
+        tokens: part.tokens.0,
+    });
     let sent = &call.call;
     ContextView {
         sequence: call.sequence.0,
@@ -355,6 +401,7 @@ pub fn context_view(call: &SentCall) -> ContextView {
         messages: messages.collect(),
         schema: call.schema.clone(),
         pieces: pieces.collect(),
+        parts: parts.collect(),
         window: call.built.as_ref().map(|built| built.window.0),
         prompt_tokens: sent.prompt_tokens.0,
         is_exact: sent.exact,

@@ -45,7 +45,7 @@ pub use app::{ClientTimeouts, Readiness, ServerOptions, TcpProtocols, ToolServer
 pub use auth::{Auth, TokenFile, TokenFileError, TokenLine, UserRole};
 pub use erasure::erased;
 pub use guard::Hosts;
-pub use knowledge::{context_view, diff_view, graph_view, search_view};
+pub use knowledge::{context_view, diff_view, graph_view, search_view, summary_view};
 pub use listener::serve;
 pub use mount::MountedProtocol;
 pub use routes::openapi;

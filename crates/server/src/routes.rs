@@ -54,6 +54,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(files::files))
         .routes(routes!(knowledge::context))
         .routes(routes!(knowledge::context_diff))
+        .routes(routes!(knowledge::summary))
         .routes(routes!(knowledge::graph))
         .routes(routes!(knowledge::graph_svg))
         .routes(routes!(knowledge::graph_dot))

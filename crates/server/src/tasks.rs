@@ -112,6 +112,7 @@ fn submission(
             .tools
             .map(|all| all.into_iter().map(|ToolPattern(text)| text).collect()),
         review: task.review.unwrap_or_default(),
+        summaries: task.summaries.unwrap_or_default(),
         ask: task.ask.unwrap_or_default(),
         depends_on: others.collect::<Result<_, _>>()?,
         webhook,

@@ -9,7 +9,7 @@ use journeyman_api::json::{Object, Whole};
 use journeyman_api::{
     Call, Client, ContextDiffQuery, DeleteQuery, EventsQuery, FileQuery, ForkQuery, ForkTask,
     GraphQuery, HttpTransport, LinesQuery, ListQuery, NewIntervention, NewTask, QueueChange,
-    Request, RetryTask, SearchQuery, StatusWord, ToolCalls, ToolStep,
+    Request, RetryTask, SearchQuery, StatusWord, SummaryQuery, ToolCalls, ToolStep,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Sequence, TaskId};
@@ -304,6 +304,9 @@ fn all_requests() -> Vec<Request> {
             .clone(),
         Call::context(task, None).request().clone(),
         Call::context_diff(task, &diff).request().clone(),
+        Call::summary(task, &SummaryQuery::default())
+            .request()
+            .clone(),
         Call::graph(task, &GraphQuery::default()).request().clone(),
         Call::graph_svg(task, None).request().clone(),
         Call::graph_dot(task, None).request().clone(),

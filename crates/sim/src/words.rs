@@ -14,6 +14,8 @@ const TOOLS: &str = "# Tools\n";
 const LOOK_UP: &str = "Which tools have to be called?";
 /// The end of requests for a review.
 const REVIEW: &str = "Review the code.";
+/// The ends of requests for a summary.
+const SUMMARISE: [&str; 2] = ["Summarise the module.", "Summarise the task."];
 /// The end of requests whose task is a question.
 const ANSWER: &str = "Answer the question.";
 /// The start of a line in a task that says what to look up: `Use the tool NAME with {...}`.
@@ -28,6 +30,16 @@ const MAY_ASK: &str = "{\"questions\":";
 pub(crate) fn answer(asked: &str, wrong: bool, questions: u8) -> String {
     if asked.trim_end().ends_with(REVIEW) {
         return r#"{"findings": ["The simulated reviewer read it."]}"#.to_owned();
+    }
+    if SUMMARISE
+        .iter()
+        .any(|request| asked.trim_end().ends_with(request))
+    {
+        return if wrong {
+            r#"{"purpose": "", "key_decisions": [], "summary": ""}"#.to_owned()
+        } else {
+            r#"{"purpose": "What the simulated model says it is for.", "key_decisions": ["One."], "summary": "The simulated summary."}"#.to_owned()
+        };
     }
     if asked.trim_end().ends_with(ANSWER) {
         return "\u{1b}[1mThe simulated answer.\u{1b}[0m".to_owned();

@@ -2,6 +2,7 @@
 //! is incomplete. Never panics on malformed text; errors describe what is wrong.
 
 mod json;
+mod summary;
 
 use journeyman_event::payload::PromptAnswered;
 use journeyman_event::printable;
@@ -9,6 +10,7 @@ use journeyman_event::state::PendingAnswer;
 use journeyman_language::answer::{missing_answer, without_reasoning};
 use journeyman_language::{Language, LastBlock};
 pub(crate) use json::{json_in, review, tool_requests};
+pub(crate) use summary::summary;
 
 /// The model's answer to a question. The error says why there is none, worded for the model.
 pub(crate) fn reply(answer: &PendingAnswer) -> Result<PromptAnswered, String> {

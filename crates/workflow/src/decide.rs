@@ -1,5 +1,7 @@
 //! Decides the next step of a task: a pure function of its state. Effects are carried out in `effects`, never here.
 
+mod summaries;
+
 use jiff::SignedDuration;
 use journeyman_context::{Descriptor, may_ask};
 use journeyman_event::payload::{
@@ -135,7 +137,12 @@ pub fn decide(state: &TaskState, strategy: &dyn ModuleStrategy, now: Now) -> Ste
         return plan(state);
     }
     if !state.modules_complete() {
-        return work_on_modules(state, strategy, now);
+        let summary = summaries::of_modules(state);
+        let summary = summary.filter(|step| match step {
+            Step::CallModel { .. } => may_call(state, now),
+            _ => true,
+        });
+        return summary.unwrap_or_else(|| work_on_modules(state, strategy, now));
     }
     alone(
         state,
@@ -164,7 +171,8 @@ fn serve(state: &TaskState, agent: &Agent) -> Option<Step> {
     let module = agent.module.as_ref().and_then(|name| state.module(name));
     // What the model said is of no use any more, and nothing was made of it; or nothing is wanted of it.
     let is_over = !agent.awaits_model && agent.wanted.is_empty();
-    if is_over || module.is_some_and(ModuleState::is_settled) {
+    let is_settled = module.is_some_and(ModuleState::is_settled);
+    if is_over || (is_settled && agent.purpose != Purpose::ModuleSummary) {
         return Some(Step::Record(vec![completed(agent, AgentOutcome::Dropped)]));
     }
     if let Some(request) = agent.wanted.first().cloned() {
@@ -240,10 +248,15 @@ fn limit(state: &TaskState, active: SignedDuration) -> Option<(FailureReason, St
 /// A model call about the task as a whole, after this many rejected answers: the temperature rises so that the
 /// same question gets a different answer.
 fn ask(purpose: Purpose, refusals: u32) -> Step {
+    ask_about(None, purpose, refusals)
+}
+
+/// The same about a module.
+fn ask_about(module: Option<ModuleName>, purpose: Purpose, refusals: u32) -> Step {
     let times = f32::from(u16::try_from(refusals).unwrap_or(u16::MAX));
     Step::CallModel {
         purpose,
-        module: None,
+        module,
         temperature: (Descriptor::of(purpose).temperature + 0.2 * times).min(1.0),
     }
 }
@@ -454,6 +467,9 @@ fn conclude(state: &TaskState, run: &TestRun) -> Step {
     let asked = state.submission.as_ref();
     if asked.is_some_and(|asked| asked.review) && state.review.is_none() {
         return ask(Purpose::Review, 0);
+    }
+    if let Some(step) = summaries::of_task(state) {
+        return step;
     }
     end(state, Ending::Complete(verification(state, run)))
 }

@@ -173,13 +173,11 @@ impl Effects {
         self.notices.emit(|| Notice::Asked {
             intent: effect.intent,
         });
-        let result = self
-            .worker_context
-            .models
-            .server(call.model.as_deref())
-            .answer(&request, &mut show, stop)
-            .await;
-        if let Ok(answer) = &result
+        let server = self.worker_context.models.server(call.model.as_deref());
+        let answer = server.answer(&request, &mut show, stop);
+        let time_max = Descriptor::of(call.purpose).time_max;
+        let result = within(time_max, answer).await;
+        if let Some(Ok(answer)) = &result
             && let Some(what) = answer.remark.clone()
         {
             self.notices.emit(|| Notice::Remark { what });
@@ -187,6 +185,14 @@ impl Effects {
         let lost = match deltas {
             0 => Tokens::ZERO,
             some => call.prompt_tokens + Tokens(some),
+        };
+        let Some(result) = result else {
+            let failed = ModelCallFailed {
+                problem: "it took too long".to_owned(),
+                tokens: lost,
+                fatal: false,
+            };
+            return Ok(reached(effect, role, failed));
         };
         Ok(match result {
             Ok(answer) => reached(
@@ -551,6 +557,14 @@ pub fn completed_call(call: &ToolExecuting, completed: &Completed) -> ToolComple
         text: completed.text.clone(),
         truncated: completed.truncated,
         wall_ms: completed.wall_ms,
+    }
+}
+
+/// What the call says, or nothing if it takes longer than it may. It is then dropped, which closes its connection.
+async fn within<T>(time_max: Option<Duration>, call: impl Future<Output = T>) -> Option<T> {
+    match time_max {
+        Some(max) => tokio::time::timeout(max, call).await.ok(),
+        None => Some(call.await),
     }
 }
 

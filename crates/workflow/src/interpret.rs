@@ -10,7 +10,7 @@ use journeyman_event::{ModuleName, Payload, TaskState};
 use journeyman_language::of_task;
 
 use crate::agent_lifecycle::{completed, step};
-use crate::answer::{cut_off, reply, review};
+use crate::answer::{cut_off, reply, review, summary};
 use crate::fact::{Fact, Role};
 use crate::plan::{plan_of_answer, questions_in_answer};
 use crate::strategy::ModuleStrategy;
@@ -58,6 +58,13 @@ fn facts_in(state: &TaskState, strategy: &dyn ModuleStrategy, answer: &PendingAn
         answer.module.as_ref().and_then(|name| state.module(name)),
     ) {
         (Purpose::Review, _) => vec![Fact::of_task(Role::Reviewer, review(answer))],
+        (Purpose::ModuleSummary | Purpose::TaskSummary, _) => vec![match summary(state, answer) {
+            Ok(summary) => Fact {
+                module: answer.module.clone(),
+                ..Fact::of_task(Role::Summariser, summary)
+            },
+            Err(problem) => refuse(answer.purpose, answer.module.as_ref(), &problem),
+        }],
         (Purpose::Answer, _) => vec![match reply(answer) {
             Ok(reply) => Fact::of_task(Role::Planner, reply),
             Err(problem) => refuse(Purpose::Answer, None, &problem),

@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 
-use journeyman_event::payload::{PromptAnswered, TestFailureKind, TestOrigin, Verification};
+use journeyman_event::payload::{
+    PromptAnswered, SummaryOrigin, TestFailureKind, TestOrigin, Verification,
+};
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{TaskState, printable};
 use journeyman_language::of_task;
@@ -302,6 +304,15 @@ pub(crate) fn summary(state: &TaskState, ending: &Ending, files: &Files) -> Stri
         for finding in &review.findings {
             let _ = writeln!(text, "- {finding}");
         }
+    }
+    if let Some(made) = &state.summarised.summary
+        && made.origin == SummaryOrigin::Model
+    {
+        let _ = write!(
+            text,
+            "\n## What the model says was done (not checked)\n\n{}\n",
+            made.summary.text()
+        );
     }
     if !state.plan_repairs.is_empty() {
         text.push_str("\n## Repairs to the model's plan\n\n");

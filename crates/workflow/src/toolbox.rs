@@ -58,7 +58,7 @@ impl Toolbox {
             // Other sources are looked up once, for all agents.
             Role::Planner => &[Permission::Read, Permission::External],
             Role::Coder | Role::Fixer | Role::Tester => &[Permission::Read, Permission::Run],
-            Role::Reviewer | Role::User | Role::Conductor => &[],
+            Role::Reviewer | Role::Summariser | Role::User | Role::Conductor => &[],
         };
         let names = match allowed {
             None => self.offered.clone(),

@@ -473,6 +473,11 @@ impl Drive {
         match purpose {
             Purpose::Answer => "It is\u{1b}[2J so.".to_owned(),
             Purpose::Review => r#"{"findings": ["f is wrong"]}"#.to_owned(),
+            Purpose::ModuleSummary | Purpose::TaskSummary => match self.below(3) {
+                0 => "I cannot.".to_owned(),
+                1 => r#"{"purpose": "x", "key_decisions": [], "summary": "It calls g()."}"#.to_owned(),
+                _ => r#"{"purpose": "x", "key_decisions": [], "summary": "It calls nothing_of_this()."}"#.to_owned(),
+            },
             Purpose::LookUp if self.below(2) == 0 => r#"{"tools": []}"#.to_owned(),
             Purpose::LookUp => {
                 let path = self.below(2);
@@ -635,8 +640,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_outcomes_bring_a_task_to_its_end_within_its_bounds(seed: u64, given: bool, out: bool, question: bool) {
+    fn any_outcomes_bring_a_task_to_its_end_within_its_bounds(
+        seed: u64, given: bool, out: bool, question: bool, summaries: bool,
+    ) {
         let mut asked = submission(given, out);
+        asked.summaries = summaries;
         if question {
             asked.prompt = "What is a list?".to_owned();
         }
@@ -664,6 +672,12 @@ proptest! {
         prop_assert!(drive.state.reply.is_none() || is_plain);
         prop_assert!(drive.state.reply.is_some() || !is_plain || !is_complete);
         prop_assert!(drive.state.reply.is_none() || drive.state.modules.is_empty());
+        // A complete task has the summary that was asked for, whatever the model said.
+        let has_summary = drive.state.summarised.summary.is_some();
+        let is_due = is_complete && summaries && drive.state.reply.is_none();
+        prop_assert!(has_summary || !is_due);
+        let made = count("summary_completed");
+        prop_assert!(made == 0 || summaries);
         // What is reported as verified was run.
         if let Some(Ending::Complete(Verification::GivenTests)) = drive.state.ending {
             let run = drive.state.integration.as_ref().unwrap();
@@ -715,6 +729,7 @@ proptest! {
         seed: u64, given: bool, budget in 3_000..200_000_u64, times in 0..10_u32,
     ) {
         let mut asked = submission(given, true);
+        asked.summaries = seed % 2 == 0;
         asked.limits.tokens_max = Some(Tokens(budget));
         let mut drive = Drive::new(seed, asked);
         drive.side_by_side = true;

@@ -8,6 +8,7 @@ use journeyman_language::{Language, of_task};
 use super::modules::signatures;
 use super::{Source, SourceInput};
 use crate::piece::{LayerName, Piece, Rank, piece};
+use crate::profile::Part;
 
 pub(crate) struct Dependencies;
 
@@ -43,6 +44,7 @@ fn dependencies(state: &TaskState, module: &ModuleState) -> Vec<Piece> {
                 format!("outline of {}", plan.name),
                 text,
             )
+            .of(Part::Dependencies)
         })
         .collect()
 }

@@ -9,6 +9,8 @@ use journeyman_event::state::ModuleState;
 
 use super::{Source, SourceInput};
 use crate::piece::{Entry, LayerName, Piece, Rank, piece, piece_of_entries};
+use crate::profile::Part;
+use crate::requests::about;
 
 /// What a line of the plan is worth among what is related, of which the first is worth 1.
 const WORTH: f64 = 0.5;
@@ -42,15 +44,16 @@ fn plan(state: &TaskState, current: &ModuleState) -> Option<Piece> {
             ""
         };
         let line = format!("- {name}{mark}");
-        Entry::shortened(format!("{line}: {}", module.plan.purpose), line, WORTH)
+        Entry::shortened(format!("{line}: {}", about(module)), line, WORTH)
     });
-    Some(piece_of_entries(
+    let piece = piece_of_entries(
         LayerName::State,
         Rank::Medium,
         "plan",
         "# The modules".to_owned(),
         entries.collect(),
-    ))
+    );
+    Some(piece.of(Part::ModuleSummary))
 }
 
 fn specification(module: &ModuleState) -> Piece {

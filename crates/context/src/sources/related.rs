@@ -14,6 +14,7 @@ use journeyman_llm::Estimator;
 
 use super::{Source, SourceInput};
 use crate::piece::{Entry, LayerName, Piece, Rank, beginning, piece_of_entries};
+use crate::profile::Part;
 use crate::purpose::Descriptor;
 
 /// An entry has about so many times the tokens of its short form.
@@ -57,6 +58,13 @@ impl Group {
             Self::Failures => "related failures".to_owned(),
         }
     }
+
+    fn part(&self) -> Part {
+        match self {
+            Self::Failures => Part::Errors,
+            Self::Code(_) | Self::Decisions | Self::LookedUp => Part::Related,
+        }
+    }
 }
 
 #[async_trait]
@@ -89,7 +97,7 @@ fn related(input: SourceInput<'_>) -> Vec<Piece> {
     let related = graph.related_if(&focus, walk, |node| adds(input, node));
     let highest = related.nodes.first().map_or(1.0, |node| node.rank);
     let estimator = Estimator::default();
-    let (mut in_full, mut in_all) = (input.profile.related, input.profile.context);
+    let (mut in_full, mut in_all) = (input.profile.part(Part::Related), input.profile.context);
     let mut left_out = related.left_out;
     let mut groups: BTreeMap<Group, Vec<(&RelatedNode<'_>, Entry)>> = BTreeMap::new();
     for node in &related.nodes {
@@ -130,15 +138,16 @@ fn related(input: SourceInput<'_>) -> Vec<Piece> {
         );
         let entries = nodes.into_iter().map(|(_, entry)| entry);
         let heading = format!("# {}", group.heading());
+        let piece = piece_of_entries(
+            LayerName::State,
+            Rank::Medium,
+            group.name(),
+            heading,
+            entries.collect(),
+        );
         Piece {
             why,
-            ..piece_of_entries(
-                LayerName::State,
-                Rank::Medium,
-                group.name(),
-                heading,
-                entries.collect(),
-            )
+            ..piece.of(group.part())
         }
     });
     pieces.collect()

@@ -10,6 +10,7 @@ use journeyman_knowledge::telling;
 
 use super::{Source, SourceInput};
 use crate::piece::{Entry, LayerName, Piece, Rank, piece_of_entries};
+use crate::profile::Part;
 
 /// The fewest earlier rounds that are shown one by one, if there are so many. Older ones are told together, in steps of as
 /// many: between two steps the text only grows, so that the model server's prompt cache still has its beginning.
@@ -50,13 +51,14 @@ fn rounds(module: &ModuleState) -> Option<Piece> {
         let worth = if is_recent { WORTH_RECENT } else { WORTH };
         Entry::new(format!("- {}{}", round(name, run), cited(&[run])), worth)
     });
-    Some(piece_of_entries(
+    let piece = piece_of_entries(
         LayerName::History,
         Rank::Medium,
         "earlier attempts",
         "# Earlier attempts".to_owned(),
         together.into_iter().chain(lines).collect(),
-    ))
+    );
+    Some(piece.of(Part::Errors))
 }
 
 /// Rounds in one sentence: their versions, the best result, and the test that failed most often.

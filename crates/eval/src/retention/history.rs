@@ -52,6 +52,10 @@ pub(super) struct Fact {
     /// The number of dependencies from the current module to the module that the fact is about.
     pub(super) distance: usize,
     pub(super) text: String,
+    /// A question that the fact answers.
+    pub(super) question: String,
+    /// What a right answer has in it.
+    pub(super) answer: String,
 }
 
 /// A module of the task.
@@ -215,7 +219,12 @@ pub(super) fn history(seed: u64) -> Result<History, Error> {
         let limit = choices.number();
         let text = format!("{} takes at most {limit} rows.", module.name);
         let _ = write!(prompt, " {}", choices.told(&text));
-        facts.push(Fact { distance, text });
+        facts.push(Fact {
+            distance,
+            text,
+            question: format!("How many rows does {} take at most?", module.name),
+            answer: limit.to_string(),
+        });
     }
     let asked = TaskSubmitted {
         limits: Limits {
@@ -252,14 +261,29 @@ pub(super) fn history(seed: u64) -> Result<History, Error> {
                 instruction: choices.told(&text),
             };
             writer.write(None, "user", (0, None), said)?;
-            facts.push(Fact { distance, text });
             facts.push(Fact {
                 distance,
-                text: module.interface().signature.clone(),
+                text,
+                question: format!("Which number must {name}() refuse?"),
+                answer: limit.to_string(),
             });
+            let signature = &module.interface().signature;
             facts.push(Fact {
                 distance,
-                text: module.failure.clone(),
+                text: signature.clone(),
+                question: format!("What is the `def` line of {name}()?"),
+                answer: signature.clone(),
+            });
+            let failure = &module.failure;
+            let (asserted, expected) = failure.rsplit_once(' ').unwrap_or_default();
+            facts.push(Fact {
+                distance,
+                text: failure.clone(),
+                question: format!(
+                    "A test of {} failed with `{asserted} ...`. Which number stands for the dots?",
+                    module.name
+                ),
+                answer: expected.to_owned(),
             });
         }
     }
@@ -278,9 +302,15 @@ fn review(writer: &mut Writer, choices: &Choices, modules: &[Module]) -> Result<
     let mut findings = Vec::new();
     for (distance, module) in chain(modules) {
         let name = &module.interface().name;
-        let text = format!("{name}() returns {} for no rows.", choices.number());
+        let returned = choices.number();
+        let text = format!("{name}() returns {returned} for no rows.");
         findings.insert(choices.below(findings.len() + 1), choices.told(&text));
-        facts.push(Fact { distance, text });
+        facts.push(Fact {
+            distance,
+            text,
+            question: format!("What does {name}() return for no rows?"),
+            answer: returned.to_string(),
+        });
     }
     let review = ReviewCompleted {
         findings,

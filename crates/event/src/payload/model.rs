@@ -23,9 +23,18 @@ pub enum Purpose {
     Review,
     /// Answer a prompt that is a plain question.
     Answer,
+    /// Summarise a finished module.
+    ModuleSummary,
+    /// Summarise the finished task.
+    TaskSummary,
 }
 
 impl Purpose {
+    /// Whether the call is for a summary. A task never fails because it has none.
+    pub const fn is_summary(self) -> bool {
+        matches!(self, Self::ModuleSummary | Self::TaskSummary)
+    }
+
     /// The name as stored and displayed.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,16 +45,18 @@ impl Purpose {
             Self::LookUp => "look_up",
             Self::Review => "review",
             Self::Answer => "answer",
+            Self::ModuleSummary => "module_summary",
+            Self::TaskSummary => "task_summary",
         }
     }
 }
 
-/// One layer of a context. Layers are listed in the order they are sent.
+/// One layer or one part of a context. Layers are listed in the order they are sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
-    /// One of `system`, `state`, `history` and `current`.
+    /// Of a layer one of `system`, `state`, `history` and `current`; of a part its name, such as `dependencies`.
     pub name: String,
-    /// The share of the context window that was planned for the layer.
+    /// The share of the context window that was planned for it.
     pub share: Tokens,
     /// The tokens it used.
     pub tokens: Tokens,
@@ -88,6 +99,9 @@ pub struct ContextBuilt {
     pub window: Tokens,
     /// The layers in the order they are sent.
     pub layers: Vec<Layer>,
+    /// The named parts of the context's share, each with its own share; none in older events.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub parts: Vec<Layer>,
     /// A decision for each piece.
     pub decisions: Vec<ContextDecision>,
 }

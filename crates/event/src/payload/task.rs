@@ -11,6 +11,7 @@ use crate::tokens::Tokens;
 
 /// A user submitted a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools)] // each is something that users ask for by itself
 pub struct TaskSubmitted {
     /// What the user asks for, in their own words.
     pub prompt: String,
@@ -34,6 +35,9 @@ pub struct TaskSubmitted {
     /// Whether the model reviews the finished code.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub review: bool,
+    /// Whether the model summarises finished modules for those after them, and the task at its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub summaries: bool,
     /// Whether someone is available to answer questions. If so, the planner may ask some.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ask: bool,
@@ -64,6 +68,7 @@ impl TaskSubmitted {
             answers: Vec::new(),
             tools: None,
             review: false,
+            summaries: false,
             ask: false,
             no_examples: false,
             depends_on: Vec::new(),

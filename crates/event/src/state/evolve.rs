@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{
     Action, Agent, Bug, CodeVersion, Ending, ModuleState, OpenEffect, PendingAnswer, Question,
-    Refusals, Status, TaskState, TestRun, ToolCall,
+    Refusals, Status, Summarised, TaskState, TestRun, ToolCall,
 };
 use crate::content::ContentHash;
 use crate::event::{Event, FoldInput, NewEvent};
@@ -246,6 +246,9 @@ impl TaskState {
             Payload::ContextRefused(refused) if refused.purpose == Purpose::Review => {
                 self.not_reviewed(&refused.detail);
             }
+            Payload::ContextRefused(refused) if refused.purpose.is_summary() => {
+                self.not_summarised(event.module, &refused.detail);
+            }
             Payload::ContextRefused(refused) => {
                 self.obstacle = Some((refused.reason, refused.detail.clone()));
             }
@@ -283,21 +286,25 @@ impl TaskState {
             }
             Payload::ModelCallFailed(failed) => {
                 self.spend(event, failed.tokens);
-                if let Some(OpenEffect {
-                    action: Action::CallModel(call),
-                    ..
-                }) = self.close(event)
-                    && call.purpose == Purpose::Review
-                {
+                let closed = self.close(event).map(|effect| effect.action);
+                let purpose = match closed {
+                    Some(Action::CallModel(call)) => Some(call.purpose),
+                    _ => None,
+                };
+                if purpose == Some(Purpose::Review) {
                     self.not_reviewed(&failed.problem);
-                    return;
-                }
-                if failed.fatal {
+                } else if purpose.is_some_and(Purpose::is_summary) {
+                    self.not_summarised(event.module, &failed.problem);
+                } else if failed.fatal {
                     // There was no answer; however often it is resumed, none was of no use.
                     self.obstacle = Some((FailureReason::Model, failed.problem.clone()));
                 } else {
                     self.refuse_answer(event.module, &failed.problem);
                 }
+            }
+            Payload::AnswerRejected(rejected) if rejected.purpose.is_summary() => {
+                self.drop_answers(event.module);
+                self.not_summarised(event.module, &rejected.problem);
             }
             Payload::AnswerRejected(rejected) => {
                 self.refuse_answer(event.module, &rejected.problem);
@@ -341,6 +348,12 @@ impl TaskState {
             Payload::ReviewCompleted(review) => {
                 self.review = Some(review.clone());
                 self.accept_answer(event.module);
+            }
+            Payload::SummaryCompleted(summary) => {
+                self.drop_answers(event.module);
+                if let Some(summarised) = self.summarised_mut(event.module) {
+                    summarised.summary = Some(summary.clone());
+                }
             }
             Payload::OutputStarted(started) => {
                 self.open(event, Action::WriteOutput(started.clone()));
@@ -399,6 +412,8 @@ impl TaskState {
                     clock: event.clock.clone(),
                 });
                 module.completion = None;
+                module.summarised = Summarised::default();
+                self.summarised = Summarised::default();
                 if code.origin == CodeOrigin::Edited {
                     module.bug = None;
                     self.overtake(event);
@@ -646,6 +661,22 @@ impl TaskState {
             findings: Vec::new(),
             problem: Some(problem.to_owned()),
         });
+    }
+
+    /// Records that the model gave no usable summary. That does not fail a task either.
+    fn not_summarised(&mut self, about: Option<&ModuleName>, problem: &str) {
+        if let Some(summarised) = self.summarised_mut(about) {
+            summarised.refuse(problem);
+        }
+    }
+
+    fn summarised_mut(&mut self, about: Option<&ModuleName>) -> Option<&mut Summarised> {
+        let Some(name) = about else {
+            return Some(&mut self.summarised);
+        };
+        let mut modules = self.modules.iter_mut();
+        let module = modules.find(|module| &module.plan.name == name);
+        module.map(|module| &mut module.summarised)
     }
 
     fn spend(&mut self, event: FoldInput<'_>, tokens: Tokens) {

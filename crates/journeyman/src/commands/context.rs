@@ -8,9 +8,10 @@ use journeyman_api::{
 use journeyman_event::{Sequence, TaskId};
 use journeyman_journal::Moment;
 use journeyman_knowledge::{Graph, Kind, dot, svg};
-use journeyman_server::graph_view;
+use journeyman_server::{graph_view, summary_view};
+use serde_json::Value;
 
-use crate::cli::{CallName, ContextShowArgs, GraphArgs};
+use crate::cli::{CallName, ContextShowArgs, GraphArgs, SummaryArgs};
 use crate::exit::{Exit, UsageError};
 use crate::output::{exact, json, line, stream};
 use crate::reader::Reader;
@@ -153,6 +154,48 @@ pub(crate) async fn show(settings: &Settings, args: ContextShowArgs) -> anyhow::
     Ok(Exit::Success)
 }
 
+pub(crate) async fn summary(settings: &Settings, args: SummaryArgs) -> anyhow::Result<Exit> {
+    let task = &args.task;
+    let reader = Reader::open(settings).await?;
+    let state = reader.state_at(task, args.at).await?;
+    let state = state.with_context(|| no_task(task, args.at))?;
+    let name = args.name.as_deref();
+    let view = summary_view(&state, name).with_context(|| {
+        let all: Vec<&str> = state
+            .modules
+            .iter()
+            .map(|module| module.plan.name.as_str())
+            .collect();
+        format!(
+            "task {task} has no module, function or class {}; its modules are: {}",
+            name.unwrap_or_default(),
+            all.join(", ")
+        )
+    })?;
+    if settings.json {
+        json(&view)?;
+        return Ok(Exit::Success);
+    }
+    let fields = view.summary.as_object().into_iter().flatten();
+    for (field, value) in fields.filter(|(field, _)| !["of", "summary"].contains(&field.as_str())) {
+        let text = match value {
+            Value::Array(all) => all
+                .iter()
+                .filter_map(Value::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        if !text.is_empty() {
+            line(&format!("{:<15} {text}", field.replace('_', " ")))?;
+        }
+    }
+    line(&format!("{:<15} {}", "origin", view.origin))?;
+    line(view.summary["summary"].as_str().unwrap_or_default())?;
+    Ok(Exit::Success)
+}
+
 fn pieces(view: &ContextView) -> anyhow::Result<()> {
     let window = view.window.map_or_else(String::new, |window| {
         format!(" of a window of {}", group_digits(window))
@@ -171,6 +214,16 @@ fn pieces(view: &ContextView) -> anyhow::Result<()> {
             .map_or_else(String::new, |why| format!("  ({why})"));
         let verdict = piece.verdict.as_deref().unwrap_or_default();
         line(&format!("{verdict:<8}  {tokens:>7}  {}{why}", piece.piece))?;
+    }
+    let parts = view.parts.iter().filter(|part| part.tokens > 0);
+    let parts: Vec<String> = parts
+        .map(|part| {
+            let (tokens, share) = (group_digits(part.tokens), group_digits(part.share));
+            format!("{} {tokens} of {share}", part.part)
+        })
+        .collect();
+    if !parts.is_empty() {
+        line(&format!("shares of the window: {}", parts.join(", ")))?;
     }
     Ok(())
 }

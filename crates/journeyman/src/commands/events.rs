@@ -1,7 +1,12 @@
 //! `events`: what happened, and with `--follow` what happens.
 
+use std::io;
+use std::ops::ControlFlow;
+
+use anyhow::Context;
 use journeyman_event::{Event, Principal, Sequence, TaskId};
 use journeyman_journal::{Error, Filter, Journal};
+use journeyman_knowledge::relevant;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::EventsArgs;
@@ -12,6 +17,8 @@ use crate::output::{stdout_closed, stream};
 use crate::settings::Settings;
 use crate::wiring::read_journal;
 
+/// How many events are shown that matter to one.
+const RELEVANT: usize = 20;
 /// The number of events read at a time.
 const PAGE: usize = 1_000;
 
@@ -29,6 +36,10 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         return Ok(Exit::Success);
     };
     let principal = Principal::local();
+    if let Some(about) = args.about {
+        let limit = args.last.unwrap_or(RELEVANT);
+        return about_one(settings, &journal, Sequence(about), limit).await;
+    }
     if let Some(task) = &args.task {
         let of_task = Filter::of_task(task);
         let first = journal.read(&principal, &of_task, Sequence::ZERO, 1).await;
@@ -46,13 +57,7 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
         before: args.before,
         until: None,
     };
-    let show = |event: &Event| {
-        stream(&if settings.json {
-            json_line(event)
-        } else {
-            plain_line(event)
-        })
-    };
+    let show = |event: &Event| show(settings, event);
     let (mut after, mut damaged) = (Sequence(args.after), None);
     if args.follow {
         // One listener for the whole time: a signal between two events is not missed.
@@ -104,6 +109,39 @@ pub(crate) async fn events(settings: &Settings, args: EventsArgs) -> anyhow::Res
             };
         }
     }
+}
+
+/// Shows the event at a position and those that matter to it.
+async fn about_one(
+    settings: &Settings,
+    journal: &Journal,
+    about: Sequence,
+    limit: usize,
+) -> anyhow::Result<Exit> {
+    let principal = Principal::local();
+    let before = Sequence(about.0.saturating_sub(1));
+    let only = Filter {
+        until: Some(about),
+        ..Filter::default()
+    };
+    let page = journal.read(&principal, &only, before, 1).await?;
+    let task = page.events.first().map(Event::task_id);
+    let task = task.with_context(|| format!("there is no event {about}"))?;
+    let events = relevant(journal, &principal, task, about, limit).await?;
+    for event in events.into_iter().flatten() {
+        if show(settings, &event)?.is_break() {
+            break;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn show(settings: &Settings, event: &Event) -> io::Result<ControlFlow<()>> {
+    stream(&if settings.json {
+        json_line(event)
+    } else {
+        plain_line(event)
+    })
 }
 
 fn no_task(task: &TaskId) -> anyhow::Error {

@@ -102,6 +102,7 @@ pub(super) fn submission(
         priority: args.priority,
         ask: args.ask,
         review: args.review,
+        summaries: args.summaries,
         no_examples: args.no_examples,
         tools,
         webhook: webhook(args.webhook),
