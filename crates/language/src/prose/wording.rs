@@ -48,8 +48,8 @@ const ACTIONS: &str = "add, calculate, capitalize, check, clamp, compute, concat
     square, step, strip, subtract, sum, swap, tokenise, tokenize, transform, translate, transpose, trim, truncate, \
     unescape, validate, verify, wrap, zip";
 /// A request in the middle of its sentence.
-const WISHES: &str =
-    "need a class, need a function, want a class, want a function, would like a function";
+const WISHES: &str = "have to implement a function, have to write a class, have to write a function, have to write a method, have to write a \
+    program, need a class, need a function, want a class, want a function, would like a function";
 /// Words that point at what stands beside a sentence, and not at what is asked for.
 const POINTERS: &str = "above, assert, asserts, assertion, assertions, below, doctest, doctests, example, examples, following, follows, \
     here, next, test, tests, these, this, those";
@@ -72,10 +72,10 @@ const COURTESIES: &str = "a, advance, best, cheers, danke, gracias, grazie, in, 
     thanks, thx, ty, very, you";
 /// How a sentence begins that is about the code itself.
 const USING: &str =
-    "add, avoid, do not, don't, explain, include, keep, no, only use, use, without, write";
+    "add, avoid, do not, don't, explain, follow, include, keep, no, only use, use, without, write";
 /// What such a sentence is about.
 const OF_THE_CODE: &str = "builtins, built-ins, classes, comments, dataclass, dataclasses, decorators, dependencies, docstring, docstrings, eval, global, globals, \
-    imports, lambdas, libraries, library, logging, loops, modules, network, numpy, operator, operators, packages, pandas, print, \
+    imports, lambdas, libraries, library, logging, loop, loops, modules, network, numpy, operator, operators, packages, pandas, pep, print, \
     readme, recursion, regex, regexes, regular expressions, stdlib, third-party, type hints";
 /// How a sentence begins that says what the code has to do.
 const SUBJECTS: &str = "it, the class, the code, the function, the method, the module";
@@ -133,7 +133,7 @@ pub(crate) fn each(words: &str) -> impl Iterator<Item = &str> {
     words.split(", ")
 }
 
-fn has(words: &str, word: &str) -> bool {
+pub(super) fn has(words: &str, word: &str) -> bool {
     each(words).any(|known| known == word)
 }
 
@@ -249,7 +249,7 @@ pub(crate) fn asks(sentence: &str) -> bool {
             || after_any(bare, MAKING)
                 .is_some_and(|rest| !starts_with_any(rest.trim_start(), "it, sure, that"))
             || is_wished && after_any(bare, THINGS).is_some()
-    }) || says_any(&lower, WISHES)
+    }) || says_any(&lower, WISHES) && !says_any(&lower, "did not, didn't, do not, don't, never, no")
 }
 
 /// Whether a sentence names what is wanted, as the first of a prompt may: `A module with a function f(x).`
@@ -268,19 +268,19 @@ pub(crate) fn is_title(sentence: &str) -> bool {
         .split(|c: char| !(c.is_alphanumeric() || c == '-'))
         .filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
-    let is_action = has(ACTIONS, first)
-        || ["s", "es"].iter().any(|end| {
-            first
-                .strip_suffix(end)
-                .is_some_and(|verb| has(ACTIONS, verb))
-        });
     let is_thing = has("a, an, i, we", first) && words.take(WORDS_MAX).any(|word| has(NOUNS, word));
-    (is_action || is_thing)
+    (is_action(first) || is_thing)
         && !sentence.trim_end().ends_with([':', '：', '?', '!'])
         && !points_on(sentence)
         && !denies(sentence)
         && !hangs(&lower)
         && !says_any(sentence, REPORTING)
+}
+
+/// Whether a word says what code does: `count`, `counts`.
+pub(super) fn is_action(word: &str) -> bool {
+    let mut stems = ["s", "es"].iter().filter_map(|end| word.strip_suffix(end));
+    has(ACTIONS, word) || stems.any(|verb| has(ACTIONS, verb))
 }
 
 fn without_politeness(clause: &str) -> &str {
@@ -336,6 +336,11 @@ fn tells_of_other_code(sentence: &str) -> bool {
         || clause.is_some_and(|at| says_any(&lower[at..], OF_OTHER_CODE))
 }
 
+/// Whether a request speaks of code beside what it asks for, whose behaviour sentences behind it may tell.
+pub(crate) fn speaks_of_other_code(request: &str) -> bool {
+    says_any(request, OF_OTHER_CODE) || denies(request) || repairs(request)
+}
+
 /// Whether a request is to repair code: what is shown below may be what the code does today.
 pub(crate) fn repairs(sentence: &str) -> bool {
     let lower = opening(sentence).to_lowercase();
@@ -386,8 +391,9 @@ fn points_back(sentence: &str) -> bool {
     points_on(sentence) || says_any(sentence, POINTING_BACK)
 }
 
-fn is_about_the_code(sentence: &str) -> bool {
+pub(super) fn is_about_the_code(sentence: &str) -> bool {
     let lower = opening(sentence).to_lowercase().replace('’', "'");
+    let lower = lower.replace("pep 8", "pep").replace("pep8", "pep");
     let (verb, is_demanded) = predicate(&lower);
     let uses = after_any(verb, USING).is_some() || is_demanded && starts_with_any(verb, "not use");
     uses && says_any(verb, OF_THE_CODE)
@@ -413,9 +419,14 @@ fn is_rule(sentence: &str) -> bool {
         let rest = of_code.unwrap_or(&lower);
         let is_conditional =
             of_code.is_none() || says_any(rest, "for, if, on, unless, when, where");
+        let rest = rest
+            .replace("it should raise", "")
+            .replace("it must raise", "")
+            .replace("it raises", "");
         return is_conditional
-            && !points_on(rest)
-            && !says_any(rest, "both, instead, it, that, they");
+            && !points_on(&rest)
+            && !rest.contains(|c: char| ('1'..='9').contains(&c))
+            && !says_any(&rest, "both, instead, it, that, they");
     }
     let (verb, _) = predicate(&lower);
     after_any(verb, HANDLING).is_some_and(|rest| {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::passages::{Statement, StatementRole, passages_in};
 use super::prose_examples::after_label;
 use super::units::Units;
+use crate::prose::description::Asked;
 use crate::prose::naming::{self, names_asked_for};
 use crate::prose::wording::repairs;
 use crate::python::literal::literal;
@@ -29,6 +30,8 @@ pub(crate) struct Prompt<'p> {
     defined: BTreeSet<&'p str>,
     named: BTreeSet<&'p str>,
     coroutines: BTreeSet<&'p str>,
+    /// The parameters of what is asked for, as far as it is named with them.
+    pub(super) parameters: BTreeSet<&'p str>,
     /// The Python code that checks something, statement by statement.
     pub(crate) passages: Vec<Vec<Statement>>,
     /// What it consists of, once that was asked for.
@@ -90,7 +93,18 @@ impl<'p> Prompt<'p> {
                 named.extend(names_asked_for(line.text, &Notation));
             }
         }
+        let called = called_in(text);
+        let own = lines.iter().filter(|line| line.is_own);
+        let things = own.flat_map(|line| things_on(line.text));
+        named.extend(things.filter(|name| called.contains(name)));
+        let is_named = |name: &str| defined.contains(name) || named.contains(name);
+        let own = lines.iter().filter(|line| line.is_own);
+        let parameters = own.flat_map(|line| parameters_on(line.text, &is_named));
+        let parameters: BTreeSet<&str> = parameters.collect();
+        // `x` and `y` are not asked for, although `and` stands before one.
+        named.retain(|name| called.contains(name) || !parameters.contains(name));
         Self {
+            parameters,
             lines,
             text,
             stub,
@@ -106,6 +120,18 @@ impl<'p> Prompt<'p> {
     pub(crate) fn asked_names(&self) -> impl Iterator<Item = &'p str> {
         let all = self.defined.union(&self.named).copied();
         all.filter(|name| self.asks_for(name))
+    }
+
+    /// What prose beside an example may name.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            names: if self.named.is_empty() {
+                &self.defined
+            } else {
+                &self.named
+            },
+            parameters: &self.parameters,
+        }
     }
 
     /// Whether the task is to write the coroutine `name`.
@@ -354,6 +380,40 @@ impl naming::Notation for Notation {
     fn has_parameters(&self, text: &str) -> bool {
         has_parameters(text)
     }
+}
+
+/// The names before an opening parenthesis.
+fn called_in(text: &str) -> BTreeSet<&str> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let opened = text.match_indices('(').map(|(at, _)| &text[..at]);
+    let names = opened.filter_map(|before| before.rsplit(|c| !is_part(c)).next());
+    names.filter(|name| is_name(name)).collect()
+}
+
+/// The words before what a line calls a class or a function: `a Stack class`, `the slugify function`.
+fn things_on(line: &str) -> impl Iterator<Item = &str> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let pairs: Vec<(&str, &str)> = words.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    pairs.into_iter().filter_map(|(name, thing)| {
+        let thing = thing.trim_end_matches(['.', ',', ':']);
+        let is_thing = ["class", "function", "method"].contains(&thing);
+        (is_thing && is_name(name)).then_some(name)
+    })
+}
+
+/// The parameters in signatures on a line of the functions for which `is_named` is true.
+fn parameters_on<'p>(line: &'p str, is_named: &dyn Fn(&str) -> bool) -> Vec<&'p str> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let opened = line.match_indices('(').filter(|&(at, _)| {
+        let name = line[..at].rsplit(|c| !is_part(c)).next();
+        name.is_some_and(is_named) && has_parameters(&line[at + 1..])
+    });
+    let inside = opened.filter_map(|(at, _)| line[at + 1..].split(')').next());
+    let names = inside.flat_map(|inside| inside.split(',')).map(|part| {
+        let name = part.trim().trim_start_matches('*');
+        &name[..name.find(|c| !is_part(c)).unwrap_or(name.len())]
+    });
+    names.filter(|name| !name.is_empty()).collect()
 }
 
 /// Whether the content of parentheses is a list of parameters: names with or without types and defaults, or

@@ -30,7 +30,9 @@ impl Prompt<'_> {
             bare.rsplit_once("==").map_or(bare, |(_, value)| value)
         };
         let is_explained = self.is_described(at) && explains(comment, bare);
-        !is_formal(comment, value.trim()) && !is_explained
+        !is_formal(comment, value.trim())
+            && !is_of_argument(comment, bare, value.trim())
+            && !is_explained
             || message_of(bare).is_some_and(|(_, message)| !is_formal(message, ""))
     }
 }
@@ -54,6 +56,82 @@ pub(super) fn is_formal(remark: &str, value: &str) -> bool {
         || is_repeated()
         || type_of(value) == Some(bare)
         || closed(bare).is_some_and(|said| said.has_words)
+}
+
+/// Whether a remark says what the only argument of an example is, and no more: `# empty list`, `(even)`. A word alone must
+/// not be untrue of the result, so that it cannot say what that should be.
+pub(super) fn is_of_argument(remark: &str, example: &str, value: &str) -> bool {
+    let argument = || {
+        let (_, after) = example.split_once('(')?;
+        let (argument, rest) = literal(after)?;
+        rest.trim_start().starts_with(')').then_some(argument)
+    };
+    let Some(argument) = argument() else {
+        return false;
+    };
+    let lower = remark.trim().to_lowercase();
+    let words: Vec<&str> = lower
+        .split(' ')
+        .filter(|word| !["a", "an"].contains(word))
+        .collect();
+    match words.as_slice() {
+        // Alone, it may be what the result is called.
+        ["odd"] => false,
+        [word] => is_said(word, &argument) == Some(true) && is_said(word, value) != Some(false),
+        [word, noun] => {
+            let types: &[&str] = match type_of(&argument) {
+                Some("str") => &["string", "text"],
+                Some("list") => &["list", "array"],
+                Some("dict") => &["dict", "dictionary"],
+                Some("tuple") => &["tuple"],
+                Some("int" | "float") => &["number", "integer"],
+                _ => &[],
+            };
+            types.contains(noun) && is_said(word, &argument) == Some(true)
+                || counted(noun, &argument).is_some_and(|count| {
+                    let counts = [&["single", "one"][..], &["two"], &["three"]];
+                    let place = counts.iter().position(|words| words.contains(word));
+                    place.is_some_and(|place| place + 1 == count)
+                })
+        }
+        _ => false,
+    }
+}
+
+/// Whether a word is true of a literal; `None` if it says nothing of its type.
+fn is_said(word: &str, value: &str) -> Option<bool> {
+    let number = value.parse::<f64>().ok();
+    match word {
+        "empty" => ['"', '\'', '[', '(', '{']
+            .iter()
+            .any(|open| value.starts_with(*open))
+            .then_some(value.len() == 2),
+        "zero" => number.map(|number| number.abs() <= 0.0),
+        "positive" => number.map(|number| number > 0.0),
+        "negative" => number.map(|number| number < 0.0),
+        "even" => value.parse::<i64>().ok().map(|number| number % 2 == 0),
+        "odd" => value.parse::<i64>().ok().map(|number| number % 2 != 0),
+        _ => None,
+    }
+}
+
+/// How many of what a noun names are in a literal.
+fn counted(noun: &str, value: &str) -> Option<usize> {
+    let text = value
+        .strip_prefix(['"', '\''])
+        .and_then(|rest| rest.strip_suffix(['"', '\'']));
+    match noun {
+        "word" | "words" => text.map(|text| text.split_whitespace().count()),
+        "character" | "characters" | "letter" | "letters" => text.map(|text| text.chars().count()),
+        "element" | "elements" | "item" | "items" if value.starts_with('[') => {
+            Some(if value.len() == 2 {
+                0
+            } else {
+                value.matches(',').count() + 1
+            })
+        }
+        _ => None,
+    }
 }
 
 /// The name of the type of a literal.

@@ -7,13 +7,15 @@ use std::ops::Range;
 use journeyman_syntax::Source;
 
 use super::asked::{Line, Prompt, has_parameters, is_comment, is_fence};
-use super::beside::{is_formal, split_comment, without_parentheses};
+use super::beside::{is_formal, is_of_argument, split_comment, without_parentheses};
 use super::prose_examples::{after_label, begins_with_an_example, call_at, examples_on, is_pair};
+use crate::prose::aside::{Aside, aside};
+use crate::prose::description::{asks_for_a_condition, describes};
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
     Closed, asks, closed, denies, doubts, doubts_docstrings, explains, is_section, is_title,
     may_follow, may_precede, names_a_thing, only_ends, opening, points_on, repairs, says_any,
-    takes_back,
+    speaks_of_other_code, takes_back,
 };
 use crate::python::literal::literal;
 
@@ -46,6 +48,10 @@ pub(crate) struct Says {
     pub(crate) points_on: bool,
     /// Whether it asks for code.
     pub(crate) asks: bool,
+    /// Whether it speaks of the inputs or of the code as such, and of no example.
+    is_aside: bool,
+    /// Whether it says what the code does, with words that speak of no example.
+    describes: bool,
 }
 
 pub(crate) struct Unit {
@@ -74,6 +80,8 @@ pub(crate) struct Units {
     doubted_at: usize,
     /// Whether the request is to repair code: then only a lead leads to examples.
     is_repair: bool,
+    /// Whether what is said of the code is said of what is asked for, and of no code that is there.
+    is_of_new_code: bool,
     /// Whether what a docstring shows may be doubted elsewhere in the prompt.
     pub(super) doubts_docstrings: bool,
 }
@@ -104,6 +112,7 @@ impl Units {
             taken_back_at: 0,
             doubted_at: usize::MAX,
             is_repair: false,
+            is_of_new_code: false,
             doubts_docstrings: false,
         };
         let mut headings: Vec<(usize, bool)> = Vec::new();
@@ -216,6 +225,10 @@ impl Units {
         self.is_repair = self
             .request()
             .is_some_and(|request| repairs(&prompt.text[request]));
+        self.is_of_new_code = !prompt.defines()
+            && self
+                .request()
+                .is_some_and(|request| !speaks_of_other_code(&prompt.text[request]));
         let mut next = 0;
         for (line, of_line) in prompt.lines.iter().zip(&mut self.of_line) {
             while self
@@ -261,7 +274,7 @@ impl Units {
             let leads_nowhere = unit
                 .says
                 .is_some_and(|says| !says.is_lead && !says.may_precede);
-            if leads_nowhere && doubts(text) {
+            if leads_nowhere && !self.leads_on(at) && doubts(text) {
                 self.doubted_at = self.doubted_at.min(at);
             }
         }
@@ -307,6 +320,12 @@ impl Units {
             })
     }
 
+    /// Whether a unit between a request and an example leaves the request to lead to the example.
+    fn leads_on(&self, at: usize) -> bool {
+        let says = self.said(at);
+        !says.may_precede && (says.is_aside || says.describes && self.is_of_new_code)
+    }
+
     fn said(&self, at: usize) -> Says {
         self.all[at].says.unwrap_or_default()
     }
@@ -332,7 +351,14 @@ impl Units {
                     .into_iter()
                     .all(|unit| unit.says.is_none_or(|says| says.may_follow))
         });
-        let leads_here = match self.before[examples.start] {
+        // Asides, and what says what the code does, lead on from the request above them.
+        let nearest = self.before[examples.start];
+        let mut above = nearest;
+        while let Some(at) = above.filter(|&at| self.leads_on(at)) {
+            above = self.before[at];
+        }
+        let leads_here = match above {
+            None if nearest.is_some() => false,
             None => {
                 is_test
                     || self.request().is_none()
@@ -364,17 +390,21 @@ fn says_of(prompt: &Prompt<'_>, text: &str) -> Option<Says> {
             may_precede: closed.is_lead() || closed.asks,
             may_follow: closed.names_examples || closed.asks,
             is_lead: closed.is_lead(),
-            points_on: false,
             asks: closed.asks,
+            ..Says::default()
         });
     }
     let is_section = is_section(text);
+    let asked = prompt.asked();
+    let aside = aside(text, asked.parameters);
     Some(Says {
-        may_precede: !is_section && may_precede(text),
-        may_follow: is_section || may_follow(text),
+        may_precede: !is_section && may_precede(text) || asks_for_a_condition(text, asked),
+        may_follow: is_section || aside.is_some() || may_follow(text),
         is_lead: false,
         points_on: points_on(text) || denies(text) && !asks(text),
         asks: asks(text),
+        is_aside: aside == Some(Aside::Task),
+        describes: describes(text, asked),
     })
 }
 
@@ -443,10 +473,11 @@ pub(super) fn is_closed_beside(
         |closed: Closed| closed.has_words || !opening(&around).contains(char::is_alphanumeric);
     closed(&without_signatures(prompt, &around)).is_some_and(is_asked)
         && ends
-        && is_formal(comment, value)
-        && inside
-            .iter()
-            .all(|remark| !remark.trim().is_empty() && is_formal(remark, value))
+        && (is_formal(comment, value) || is_of_argument(comment, example, value))
+        && inside.iter().all(|remark| {
+            !remark.trim().is_empty()
+                && (is_formal(remark, value) || is_of_argument(remark, example, value))
+        })
 }
 
 /// The result at the end of an example.
