@@ -309,6 +309,7 @@ fn is_of_inputs(words: &[&str]) -> bool {
         "is" | "are" => {
             is_input
                 || is_there
+                || is_a_type(said)
                 || has("a, always, an, all, never, separated", first)
                 || subject
                     .first()
@@ -332,6 +333,15 @@ fn is_of_inputs(words: &[&str]) -> bool {
                 || has("modified, changed, mutated, exactly, than, one, two, 0, more, fewer, null, exceed", word)
                 || *word == "equal" && next == "to"
         })
+}
+
+/// `positive integers`, `lists of strings`
+fn is_a_type(words: &[&str]) -> bool {
+    let is_plural = |word: &&str| word.ends_with('s') && has(DATA, word);
+    words.last().is_some_and(is_plural)
+        && words
+            .iter()
+            .all(|word| is_of_data(word) || has("and, of, or", word))
 }
 
 /// Whether a word may name an input that only the task knows: `Names`, `hours`.

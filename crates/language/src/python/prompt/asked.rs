@@ -39,6 +39,7 @@ pub(crate) struct Prompt<'p> {
 }
 
 /// A line of a prompt.
+#[allow(clippy::struct_excessive_bools)] // each is a fact of its own
 pub(crate) struct Line<'p> {
     pub(crate) text: &'p str,
     pub(crate) start: usize,
@@ -49,6 +50,8 @@ pub(crate) struct Line<'p> {
     pub(crate) is_own: bool,
     /// Whether it is quoted, as in a mail.
     pub(crate) is_quotation: bool,
+    /// Whether it is in a block that shows a change.
+    pub(crate) is_of_change: bool,
 }
 
 impl<'p> Prompt<'p> {
@@ -249,25 +252,24 @@ pub(crate) fn is_comment(bare: &str) -> bool {
 fn lines_of(text: &str) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     let mut start = 0;
-    // The fence of the block that is open, and whether the block is Python, or plain text.
-    let mut block: Option<(&str, bool, bool)> = None;
+    // The fence of the block that is open, and what it is marked with.
+    let mut block: Option<(&str, String)> = None;
     let mut in_traceback = false;
     for whole in text.split_inclusive('\n') {
         let line = whole.strip_suffix('\n').unwrap_or(whole);
         let line = line.strip_suffix('\r').unwrap_or(line);
         let bare = line.trim_start();
         let fence = FENCES.iter().copied().find(|fence| bare.starts_with(fence));
-        match (fence, block) {
+        match (fence, &block) {
             (Some(fence), None) => {
                 let info = bare
                     .trim_start_matches(['`', '~'])
                     .trim()
                     .to_ascii_lowercase();
                 let info = info.split([' ', '{', ',']).next().unwrap_or_default();
-                let is_plain = PLAIN_BLOCKS.contains(&info);
-                block = Some((fence, PYTHON_BLOCKS.contains(&info), is_plain));
+                block = Some((fence, info.to_owned()));
             }
-            (Some(fence), Some((open, _, _))) if fence == open => block = None,
+            (Some(fence), Some((open, _))) if fence == *open => block = None,
             _ => {}
         }
         if bare.starts_with("Traceback (most recent call last)") {
@@ -279,17 +281,21 @@ fn lines_of(text: &str) -> Vec<Line<'_>> {
         let is_label = ["input", "output"]
             .iter()
             .any(|label| after_label(bare, label).is_some());
-        let is_plain_block = block.is_some_and(|(_, _, is_plain)| is_plain);
+        let is_marked = |with: &[&str]| {
+            let info = block.as_ref().map(|(_, info)| info.as_str());
+            info.is_some_and(|info| with.contains(&info))
+        };
         let is_quotation = bare.starts_with('>') && !bare.starts_with(">>>") && !is_label;
         lines.push(Line {
             text: line,
             start,
             is_fenced: block.is_some(),
-            is_own: block.is_none_or(|(_, is_python, _)| is_python)
+            is_own: (block.is_none() || is_marked(PYTHON_BLOCKS))
                 && !in_traceback
                 && !is_quotation
                 && !line.starts_with("E  "),
-            is_quotation: (is_quotation || is_plain_block) && !in_traceback,
+            is_of_change: is_marked(&["diff", "patch"]),
+            is_quotation: (is_quotation || is_marked(PLAIN_BLOCKS)) && !in_traceback,
         });
         start += whole.len();
     }

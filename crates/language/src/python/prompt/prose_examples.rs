@@ -159,6 +159,20 @@ pub(crate) fn is_sample(prompt: &Prompt<'_>, at: usize) -> bool {
     is_label(prompt.lines[at].text, "input") && below.any(|line| is_label(line.text, "output"))
 }
 
+/// Whether a line names the methods that are called on an object one after another, as problems about classes are set: below
+/// `Input`, above a list of their arguments.
+pub(crate) fn is_transcript(prompt: &Prompt<'_>, at: usize) -> bool {
+    let text_of = |at: usize| prompt.lines.get(at).map_or("", |line| line.text.trim());
+    let line = text_of(at);
+    let (label, names) = line.split_once('[').unwrap_or_default();
+    let above = at.checked_sub(1).map_or("", text_of);
+    let is_labelled = [label, above]
+        .iter()
+        .any(|text| text.to_lowercase().contains("input"));
+    let has_names = names.starts_with(['"', '\'']) && names.matches(['"', '\'']).count() > 2;
+    is_labelled && has_names && (text_of(at + 1).starts_with("[[") || line.contains("[["))
+}
+
 /// Whether a line is a case of a list of cases, as data or as Gherkin has it: `{"input": 1, "expected": 2}`,
 /// `Then the result is 3`, a row of a table with a column of results.
 pub(crate) fn is_case(prompt: &Prompt<'_>, at: usize) -> bool {

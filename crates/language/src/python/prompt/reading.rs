@@ -10,8 +10,8 @@ use super::asked::{Line, Prompt, is_comment, is_fence};
 use super::beside::message_of;
 use super::passages::{is_chain, is_open, tests_in_passages};
 use super::prose_examples::{
-    ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, pairs_on_lines,
-    prose_examples, rows_of_tables, shows_a_result,
+    ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, is_transcript,
+    pairs_on_lines, prose_examples, rows_of_tables, shows_a_result,
 };
 use super::sessions::doctests;
 use super::volatile::Volatility;
@@ -243,8 +243,10 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
     while line.is_quotation && bare.starts_with('>') && !bare.starts_with(">>>") {
         bare = bare[1..].trim_start();
     }
-    if is_case(prompt, at)
+    if is_added(prompt, at)
+        || is_case(prompt, at)
         || is_sample(prompt, at)
+        || is_transcript(prompt, at)
         || is_shown_below(prompt, at)
         || is_printed(prompt, at)
         || is_stated_in_words(prompt, at)
@@ -274,7 +276,10 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         let has_own = || called.iter().chain(&free).any(|name| !is_builtin(name));
         let is_code = source.parses() && has_own() || is_open(bare) || bare.ends_with(':');
         let is_about = || called.iter().any(|name| prompt.asks_for(name));
-        return is_code && (!is_in_code(prompt, at) || is_in_a_helper(prompt, at) && is_about());
+        return is_code
+            && (!is_in_code(prompt, at)
+                || is_in_a_helper(prompt, at) && is_about()
+                || bare.contains("==") && calls_what_it_is_given(prompt, at, &called));
     }
     let source = Source::of(bare);
     is_labelled(prompt, at)
@@ -424,6 +429,32 @@ fn about_the_task(prompt: &Prompt<'_>, code: &str) -> bool {
     } else {
         called.iter().any(|name| !is_builtin(name))
     }
+}
+
+/// Whether the function around a line calls one of its parameters there, as a check of anything does: `def
+/// check(candidate):`.
+fn calls_what_it_is_given(prompt: &Prompt<'_>, at: usize, called: &BTreeSet<String>) -> bool {
+    let heads = prompt.heads_around(at);
+    let head = heads.first().map_or("", |&head| prompt.lines[head].text);
+    let inside = head
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'));
+    let mut parameters = inside.into_iter().flat_map(|(inside, _)| inside.split(','));
+    parameters.any(|parameter| {
+        identifier(parameter.trim()).is_some_and(|(name, _)| called.contains(name))
+    })
+}
+
+/// Whether a line of a change adds or keeps a test.
+fn is_added(prompt: &Prompt<'_>, at: usize) -> bool {
+    let line = &prompt.lines[at];
+    let text = line.text.strip_prefix('+').unwrap_or(line.text).trim();
+    let is_check = || {
+        ["assert ", ">>> "]
+            .iter()
+            .any(|start| text.starts_with(start))
+    };
+    line.is_of_change && (is_check() || prompt.asks_by_name() && shows_a_result(prompt, text))
 }
 
 /// Whether a line is in a function that is only named as a test.
