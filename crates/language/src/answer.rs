@@ -7,6 +7,7 @@ use journeyman_event::{end_of_turn, printable};
 use journeyman_syntax::is_invisible;
 
 pub use json::json_values;
+pub(crate) use json::strings_on_lines;
 
 /// The marks around a model's thoughts.
 const THOUGHTS: &[(&str, &str)] = &[

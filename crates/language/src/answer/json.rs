@@ -25,7 +25,27 @@ pub fn json_values(text: &str) -> Vec<Value> {
         found.extend(value);
         rest = &rest[length..];
     }
+    if found.is_empty() {
+        // An object that was encoded twice.
+        let objects = strings_on_lines(text).into_iter();
+        found.extend(objects.filter_map(|text| {
+            let value = serde_json::from_str(&text).ok();
+            value.filter(Value::is_object)
+        }));
+    }
     found
+}
+
+/// The first lines of a text that are a string of JSON, decoded.
+pub(crate) fn strings_on_lines(text: &str) -> Vec<String> {
+    /// The most lines that are decoded.
+    const LINES_MAX: usize = 40;
+    let lines = text.lines().map(str::trim);
+    let strings = lines.filter(|line| line.starts_with('"'));
+    strings
+        .take(LINES_MAX)
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }
 
 /// The object at the start of a text, up to its closing brace.

@@ -2,6 +2,8 @@
 //! panics on malformed text; errors say why nothing is usable.
 
 mod blocks;
+mod called;
+mod changed;
 mod file;
 mod repaired;
 
@@ -139,6 +141,98 @@ mod tests {
             file.starts_with("\"\"\"M.") && file.ends_with("return 1\n"),
             "{file}"
         );
+    }
+
+    #[test]
+    fn the_file_is_found_in_what_is_encoded_called_or_marked_once_more() {
+        let json = serde_json::to_string(BODY).unwrap();
+        let object = format!("{{\"code\": {json}}}");
+        let twice = serde_json::to_string(&object).unwrap();
+        let inner = serde_json::to_string(&json).unwrap();
+        let lines: Vec<&str> = BODY.lines().collect();
+        let lines = serde_json::to_string(&lines).unwrap();
+        let marked = format!("+ {}", BODY.replace('\n', "\n+ "));
+        for answer in [
+            twice.clone(),
+            format!("```json\n{twice}\n```"),
+            format!("Here it is:\n\n{twice}\n"),
+            format!("{{\"code\": {inner}}}"),
+            inner.clone(),
+            json.clone(),
+            format!("{{\"lines\": {lines}}}"),
+            format!("```json\n{{\"path\": \"m.py\", \"lines\": {lines}}}\n```"),
+            format!("write_file(\"m.py\", {json})"),
+            format!("I write it:\n\nwrite_file(path='m.py', content={json})\n\nDone."),
+            format!("```tool_code\nwrite_file(path=\"m.py\", content=\"\"\"{BODY}\"\"\")\n```"),
+            format!(
+                "```tool_code\nprint(default_api.write_file(path='m.py', content='''{BODY}'''))\n```"
+            ),
+            format!(
+                "```python\ncreate_file(\"m.py\", '{}')\n```",
+                BODY.replace('\n', "\\n")
+            ),
+            format!("<tool_code>\nwrite_file('m.py', {json})\n</tool_code>"),
+            format!("```python\n{marked}\n```"),
+            marked.clone(),
+            format!("The file:\n\n{marked}\n\nDone."),
+        ] {
+            let found = whole_file(&answer, None, &["f"]);
+            assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
+        }
+        // What a program writes by itself is its own.
+        let program = "def f(path):\n    write_file(path, \"def f(x):\\n    return 1\\n\")\n\ndef write_file(path, text):\n    pass\n";
+        let found = whole_file(&format!("```python\n{program}```"), None, &["f"]);
+        assert_eq!(found.as_deref(), Ok(program));
+    }
+
+    #[test]
+    fn a_second_block_may_have_the_imports_or_change_the_first() {
+        let without = "def f(x):\n    return re.match('a', x) and x < 2";
+        for words in [
+            "You also need the import:",
+            "Add this at the top:",
+            "Imports:",
+        ] {
+            let answer = format!("```python\n{without}\n```\n{words}\n```python\nimport re\n```\n");
+            let found = whole_file(&answer, None, &["f"]).unwrap();
+            assert!(
+                found.contains("import re") && found.contains("def f"),
+                "{found}"
+            );
+        }
+        let wrong = BODY.replace('<', ">");
+        let change = "-    return x > 2\n+    return x < 2";
+        for diff in [
+            change.to_owned(),
+            format!("--- a/m.py\n+++ b/m.py\n@@ -3,2 +3,2 @@\n def f(x):\n{change}"),
+            format!("@@\n import re\n\n def f(x):\n{change}"),
+        ] {
+            let answer =
+                format!("```python\n{wrong}\n```\nIt has to be smaller:\n```diff\n{diff}\n```\n");
+            let found = whole_file(&answer, None, &["f"]);
+            assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
+        }
+        // A change that was made already, one that is warned of, one that is offered, and one of other code.
+        for (words, diff) in [
+            ("What I changed:", "-    return x > 2\n+    return x < 2"),
+            (
+                "Do not change it to:",
+                "-    return x < 2\n+    return x > 2",
+            ),
+            (
+                "If you want it larger:",
+                "-    return x < 2\n+    return x > 2",
+            ),
+            ("In the other file:", "-    return y\n+    return x > 2"),
+        ] {
+            let answer = format!("```python\n{BODY}\n```\n{words}\n```diff\n{diff}\n```\n");
+            let found = whole_file(&answer, None, &["f"]);
+            assert_eq!(found.as_deref(), Ok(FILE), "{answer}");
+        }
+        // It is not clear which line is meant.
+        let twice = "def f(x):\n    x += 1\n    x += 1\n    return x\n";
+        let answer = format!("```python\n{twice}```\n```diff\n-    x += 1\n+    x += 2\n```\n");
+        assert_eq!(whole_file(&answer, None, &["f"]).as_deref(), Ok(twice));
     }
 
     /// A listing of code with line numbers, in a block.

@@ -6,8 +6,12 @@ use journeyman_syntax::{Definition, Kind, Source, is_invisible};
 use serde_json::Value;
 
 use super::blocks::{Block, fenced_blocks};
-use super::repaired::{at_the_margin, new_file, numbered, repaired, unescaped, unquoted};
-use crate::answer::{bare, json_values, missing_answer, only_reasoning, without_reasoning};
+use super::called::passed_to_writers;
+use super::changed::changed;
+use super::repaired::{added, at_the_margin, new_file, numbered, repaired, unescaped, unquoted};
+use crate::answer::{
+    bare, json_values, missing_answer, only_reasoning, strings_on_lines, without_reasoning,
+};
 use crate::prose::remark::{Beside, beside, warns};
 use crate::python::is_builtin;
 
@@ -66,8 +70,16 @@ pub(in crate::python) fn whole_file(
         }
         let mut candidate = Candidate::of(block.text.clone(), names);
         candidate.replaces = if block.replaces { at + 1 } else { 0 };
-        // A diff that changes something is no file.
+        // A diff that changes something is no file, but may correct the one above it.
         if (info == "diff" || info == "patch") && !candidate.parses {
+            let is_meant = !is_warned_of(block) && beside_the_file(block).is_none();
+            let above = (0..candidates.len()).max_by_key(|&at| candidates[at].rank());
+            let above = above.filter(|_| is_meant).map(|at| &candidates[at]);
+            if let Some(text) = above.and_then(|above| changed(&above.text, &block.text)) {
+                let mut candidate = Candidate::of(text, names);
+                candidate.replaces = at + 1;
+                candidates.push(candidate);
+            }
             continue;
         }
         if is_warned_of(block) {
@@ -291,17 +303,24 @@ fn beside_the_file(block: &Block) -> Option<Beside> {
 fn wrapped(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open: Vec<Value> = json_values(text);
+    open.extend(strings_on_lines(text).into_iter().map(Value::String));
     while let Some(value) = open.pop() {
         match value {
             Value::String(text) if text.contains('\n') => found.push(text),
             // Arguments are often JSON in a string.
             Value::String(text) => {
-                open.extend(serde_json::from_str(&text).ok().filter(Value::is_object));
+                let inner = serde_json::from_str(&text).ok();
+                open.extend(inner.filter(|value: &Value| value.is_object() || value.is_string()));
             }
             // A notebook has the lines of a cell in a list.
             Value::Array(values) if values.iter().any(is_line) => {
                 let lines = values.iter().filter_map(Value::as_str);
                 found.push(lines.collect());
+            }
+            Value::Array(values) if values.iter().all(Value::is_string) => {
+                let lines = values.iter().filter_map(Value::as_str);
+                found.push(lines.collect::<Vec<_>>().join("\n"));
+                open.extend(values);
             }
             Value::Array(values) => open.extend(values),
             Value::Object(members) => open.extend(members.into_iter().map(|(_, value)| value)),
@@ -329,6 +348,7 @@ fn wrapped(text: &str) -> Vec<String> {
     }
     let edits = text.match_indices("<<<<<<<").take(BLOCKS_MAX);
     found.extend(edits.filter_map(|(at, _)| new_file(&text[at..])));
+    found.extend(passed_to_writers(text));
     found.retain(|text| {
         let source = Source::of(text);
         source.parses() && is_program(&source)
@@ -376,9 +396,21 @@ fn bare_code(text: &str) -> Option<String> {
     if listed.is_some() {
         return listed;
     }
+    let listed = added_alone(text).and_then(|code| program_at_the_beginning(&code));
+    if listed.is_some() {
+        return listed;
+    }
     // Code with an error in it is corrected like any other.
     let first = text.lines().find(|line| !line.trim().is_empty())?;
     (starts_like_code(first) && !first.starts_with('#')).then(|| text.to_owned())
+}
+
+/// The lines that a text marks as added, if it marks none as removed.
+fn added_alone(text: &str) -> Option<String> {
+    let (added_lines, others): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.starts_with('+'));
+    let is_whole = !others.iter().any(|line| line.starts_with('-')) && !added_lines.is_empty();
+    added(&added_lines.join("\n")).filter(|_| is_whole)
 }
 
 fn program_at_the_beginning(text: &str) -> Option<String> {

@@ -172,7 +172,7 @@ fn transcript(text: &str) -> Option<String> {
     (!statements.is_empty()).then(|| statements.join("\n"))
 }
 
-/// The file that a diff creates from nothing: a diff that only adds lines.
+/// The file that a diff creates from nothing: a diff that only adds lines. A space may stand behind each mark.
 pub(super) fn added(diff: &str) -> Option<String> {
     let heads = ["diff ", "index ", "new file", "--- ", "+++ ", "*** ", "@@"];
     let mut file = String::new();
@@ -184,7 +184,7 @@ pub(super) fn added(diff: &str) -> Option<String> {
         file.push_str(line.strip_prefix('+')?);
         file.push('\n');
     }
-    Some(file)
+    Some(at_the_margin(&file).into_owned())
 }
 
 /// The lines of a text without the indentation of the first, up to a line that is indented less.
