@@ -245,6 +245,8 @@ pub enum LastBlock {
     Closed,
     /// It is left open; its text as far as it came.
     Open(String),
+    /// It is left open, and its code stops inside a statement.
+    Torn,
 }
 
 /// Why code or tests could not be loaded, as far as the output shows.

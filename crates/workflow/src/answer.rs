@@ -45,12 +45,20 @@ pub(crate) fn cut_off(answer: &PendingAnswer, shorter: &str) -> Option<String> {
     answer.cut_short.then(|| shorter.to_owned())
 }
 
+/// Why the file in an answer is incomplete, worded for the model: also where the server says that the model ended by
+/// itself, but its code stops inside a statement.
+pub(crate) fn file_cut_off(language: &dyn Language, answer: &PendingAnswer) -> Option<String> {
+    let is_torn = || language.last_block(&answer.text) == LastBlock::Torn;
+    cut_off(answer, CUT_OFF).or_else(|| is_torn().then(|| CUT_OFF.to_owned()))
+}
+
 /// Whether an answer of which nobody said why it ended may be cut off. It is whole where its last block is closed, or
 /// where it is an object of JSON, whose end shows. Code that is left open shows nothing: what parses may go on.
 pub(crate) fn is_torn(language: &dyn Language, answer: &str) -> bool {
     let is_json = |text: &str| json_in::<serde_json::Value>(text).is_ok();
     match language.last_block(answer) {
         LastBlock::Closed => false,
+        LastBlock::Torn => true,
         LastBlock::Open(text) => !(text.trim_start().starts_with('{') && is_json(&text)),
         LastBlock::Missing => !is_json(answer),
     }
@@ -100,6 +108,25 @@ mod tests {
                 "{answer}"
             );
         }
+    }
+
+    #[test]
+    fn a_file_that_stops_inside_a_statement_is_told_as_cut_off_whatever_the_server_says() {
+        let answer = |text: &str| PendingAnswer {
+            event: journeyman_event::EventId::from_bytes([0; 16]),
+            purpose: Purpose::Code,
+            module: None,
+            text: text.to_owned(),
+            cut_short: false,
+            repeated: None,
+        };
+        let whole = "```python\ndef f(x):\n    return x\n";
+        assert_eq!(file_cut_off(&Python, &answer(whole)), None);
+        let torn = format!("{whole}\ndef g(x):\n    return (x +");
+        let told = file_cut_off(&Python, &answer(&torn));
+        assert_eq!(told.as_deref(), Some(CUT_OFF));
+        let problem = Python.code_in_answer(&torn, told.as_deref(), &["f", "g"]);
+        assert_eq!(problem, Err(CUT_OFF.to_owned()));
     }
 
     #[test]

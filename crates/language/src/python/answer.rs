@@ -6,9 +6,11 @@ mod called;
 mod changed;
 mod file;
 mod repaired;
+mod torn;
 
 use blocks::fenced_blocks;
 pub(super) use file::{test_file, whole_file};
+use torn::stops_inside_a_statement;
 
 use crate::LastBlock;
 use crate::answer::without_reasoning;
@@ -24,6 +26,7 @@ pub(super) fn blocks_marked(answer: &str, mark: &str) -> Vec<String> {
 /// How the last fenced block of an answer ends.
 pub(super) fn last_block(answer: &str) -> LastBlock {
     match fenced_blocks(&without_reasoning(answer)) {
+        (_, Some(open)) if stops_inside_a_statement(&open.text) => LastBlock::Torn,
         (_, Some(open)) => LastBlock::Open(open.text),
         (closed, None) if closed.is_empty() => LastBlock::Missing,
         _ => LastBlock::Closed,
@@ -233,6 +236,51 @@ mod tests {
         let twice = "def f(x):\n    x += 1\n    x += 1\n    return x\n";
         let answer = format!("```python\n{twice}```\n```diff\n-    x += 1\n+    x += 2\n```\n");
         assert_eq!(whole_file(&answer, None, &["f"]).as_deref(), Ok(twice));
+    }
+
+    #[test]
+    fn code_that_stops_inside_a_statement_is_told_from_code_with_an_error() {
+        for end in [
+            "def g(",
+            "def g(x, y=[1,",
+            "def g(x):",
+            "def g(x)",
+            "def g(x):\n    return x <",
+            "def g(x):\n    if x",
+            "def g(x):\n    for i in range(",
+            "def g(x):\n    for i",
+            "def g(x):\n    return \"a",
+            "def g(x):\n    \"\"\"Takes (x",
+            "def g(x):\n    return f(x,  # so",
+            "def g(x):\n    return (x +",
+            "VALUES = {\n    1: 2,\n    3:",
+            "from math import",
+            "from math",
+            "@cache",
+        ] {
+            let answer = format!("```python\n{BODY}\n\n\n{end}");
+            assert_eq!(last_block(&answer), LastBlock::Torn, "{end}");
+            // Closed, it is code with an error.
+            assert_eq!(
+                last_block(&format!("{answer}\n```")),
+                LastBlock::Closed,
+                "{end}"
+            );
+        }
+        for end in [
+            "",
+            "x = 1",
+            "This function checks whether x is small.",
+            "Explanation:",
+            "Note that f is fast",
+            "def g(x):\n    retrun x\n\nx = 1",
+            "def g(x)):\n    return x",
+            "x = 1 +* 2\ny = (",
+        ] {
+            let answer = format!("```python\n{BODY}\n\n\n{end}");
+            let ends = last_block(&answer);
+            assert!(matches!(ends, LastBlock::Open(_)), "{end}: {ends:?}");
+        }
     }
 
     /// A listing of code with line numbers, in a block.

@@ -5,7 +5,7 @@ use journeyman_event::payload::{CodeOrigin, CorrectionCompleted, Purpose, TestsG
 use journeyman_event::state::{ModuleState, PendingAnswer};
 use journeyman_language::of_task;
 
-use crate::answer::{CUT_OFF, cut_off};
+use crate::answer::file_cut_off;
 use crate::fact::{Fact, Role};
 
 /// The facts that follow from an answer. The error says what is wrong with it, worded for the model.
@@ -18,7 +18,8 @@ pub(super) fn facts(
         return Ok(new_version(module, code_file(task, module, answer)?));
     }
     let language = of_task(task);
-    let source = language.tests_in_answer(&answer.text, cut_off(answer, CUT_OFF).as_deref())?;
+    let cut = file_cut_off(language, answer);
+    let source = language.tests_in_answer(&answer.text, cut.as_deref())?;
     let source = language.with_full_imports(&source, &module_names(task));
     let names = planned_names(task, module);
     let source = language.tests_of(&source, module.plan.name.as_str(), &names);
@@ -36,8 +37,8 @@ fn code_file(
 ) -> Result<String, String> {
     let language = of_task(state);
     let names = planned_names(state, module);
-    let source =
-        language.code_in_answer(&answer.text, cut_off(answer, CUT_OFF).as_deref(), &names)?;
+    let cut = file_cut_off(language, answer);
+    let source = language.code_in_answer(&answer.text, cut.as_deref(), &names)?;
     let source = language.without_own_imports(&source, module.plan.name.as_str());
     let mut source = language.with_full_imports(&source, &module_names(state));
     let prompt = state.submission.as_ref().map(|asked| asked.prompt.as_str());
