@@ -1,7 +1,10 @@
 //! The examples in a prompt.
 
+use std::collections::BTreeSet;
+
 use journeyman_event::payload::GivenTest;
 
+use crate::prose::aside::aside;
 use crate::prose::wording::may_follow;
 
 /// Whether what a user says about a task leaves the examples of its prompt as they are: it gives thanks, is about the form
@@ -9,7 +12,7 @@ use crate::prose::wording::may_follow;
 pub fn leaves_examples(said: &str) -> bool {
     let sentences = said.split(['.', '!', '\n']).map(str::trim);
     let mut sentences = sentences.filter(|sentence| !sentence.is_empty());
-    sentences.all(may_follow)
+    sentences.all(|one| may_follow(one) || aside(one, &BTreeSet::new()).is_some())
 }
 
 /// The examples found in a prompt.

@@ -271,12 +271,9 @@ fn is_of_answers(words: &[&str]) -> bool {
 fn is_of_inputs(words: &[&str]) -> bool {
     /// What is spoken of has at most so many words.
     const SUBJECT_WORDS_MAX: usize = 5;
-    let Some(at) = words
-        .iter()
-        .take(SUBJECT_WORDS_MAX + 1)
-        .position(|word| has(VERBS, word))
-    else {
-        return is_of_kinds(words);
+    let mut beginning = words.iter().take(SUBJECT_WORDS_MAX + 1);
+    let Some(at) = beginning.position(|word| has(VERBS, word)) else {
+        return false;
     };
     let (subject, said) = words.split_at(at);
     let (verb, said) = (said[0], &said[1..]);
@@ -356,20 +353,6 @@ fn is_open_noun(word: &str) -> bool {
 /// Whether a word names data, or says of what kind it is.
 pub(super) fn is_of_data(word: &str) -> bool {
     [INPUTS, DATA, KINDS].iter().any(|list| has(list, word))
-}
-
-/// `positive integers only`
-fn is_of_kinds(words: &[&str]) -> bool {
-    let is_plural = |word: &&str| word.ends_with('s') && has(DATA, word);
-    words.iter().any(is_plural)
-        && words.contains(&"only")
-        && words.iter().all(|word| {
-            has(DATA, word)
-                || has(
-                    "and, only, or, positive, negative, lowercase, uppercase, ascii",
-                    word,
-                )
-        })
 }
 
 /// `The function should be fast`, `keep it simple`, `make sure that it works with Python 3.9`

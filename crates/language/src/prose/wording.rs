@@ -336,9 +336,20 @@ fn tells_of_other_code(sentence: &str) -> bool {
         || clause.is_some_and(|at| says_any(&lower[at..], OF_OTHER_CODE))
 }
 
+/// Whether a request is to write code once more: what is shown below may be what it does today.
+pub(crate) fn asks_anew(request: &str) -> bool {
+    says_any(request, "again, anew, better")
+}
+
 /// Whether a request speaks of code beside what it asks for, whose behaviour sentences behind it may tell.
 pub(crate) fn speaks_of_other_code(request: &str) -> bool {
-    says_any(request, OF_OTHER_CODE) || denies(request) || repairs(request)
+    /// Words by which it speaks of code that the asked one is to be like, or is to take the place of.
+    const LIKENESSES: &str = "again, alternative, anew, better, clone, copy, counterpart, equivalent, like, port, replace, replacement, replaces, \
+        rewrite, rid of, substitute, successor";
+    says_any(request, OF_OTHER_CODE)
+        || says_any(request, LIKENESSES)
+        || denies(request)
+        || repairs(request)
 }
 
 /// Whether a request is to repair code: what is shown below may be what the code does today.

@@ -58,15 +58,15 @@ pub(super) fn is_formal(remark: &str, value: &str) -> bool {
         || closed(bare).is_some_and(|said| said.has_words)
 }
 
-/// Whether a remark says what the only argument of an example is, and no more: `# empty list`, `(even)`. A word alone must
-/// not be untrue of the result, so that it cannot say what that should be.
+/// Whether a remark says what the only argument of an example is, and no more: `# empty list`, `(even)`. It must not be
+/// untrue of the result, which it might demand, and beside a truth value it may always do so.
 pub(super) fn is_of_argument(remark: &str, example: &str, value: &str) -> bool {
     let argument = || {
         let (_, after) = example.split_once('(')?;
         let (argument, rest) = literal(after)?;
         rest.trim_start().starts_with(')').then_some(argument)
     };
-    let Some(argument) = argument() else {
+    let Some(argument) = argument().filter(|_| type_of(value) != Some("bool")) else {
         return false;
     };
     let lower = remark.trim().to_lowercase();
@@ -75,9 +75,9 @@ pub(super) fn is_of_argument(remark: &str, example: &str, value: &str) -> bool {
         .filter(|word| !["a", "an"].contains(word))
         .collect();
     match words.as_slice() {
-        // Alone, it may be what the result is called.
+        // Alone, it may be what a result is called that surprises.
         ["odd"] => false,
-        [word] => is_said(word, &argument) == Some(true) && is_said(word, value) != Some(false),
+        [word] => is_true(word, &argument) == Some(true) && is_true(word, value) != Some(false),
         [word, noun] => {
             let types: &[&str] = match type_of(&argument) {
                 Some("str") => &["string", "text"],
@@ -87,19 +87,25 @@ pub(super) fn is_of_argument(remark: &str, example: &str, value: &str) -> bool {
                 Some("int" | "float") => &["number", "integer"],
                 _ => &[],
             };
-            types.contains(noun) && is_said(word, &argument) == Some(true)
-                || counted(noun, &argument).is_some_and(|count| {
-                    let counts = [&["single", "one"][..], &["two"], &["three"]];
-                    let place = counts.iter().position(|words| words.contains(word));
-                    place.is_some_and(|place| place + 1 == count)
-                })
+            let is_of_kind = types.contains(noun)
+                && is_true(word, &argument) == Some(true)
+                && is_true(word, value) != Some(false);
+            let counts = [&["single", "one"][..], &["two"], &["three"]];
+            let count = counts.iter().position(|words| words.contains(word));
+            let is_counted = count.is_some_and(|place| {
+                let count = place + 1;
+                let of_value = counted(noun, value).or_else(|| value.parse().ok());
+                counted(noun, &argument) == Some(count)
+                    && of_value.is_none_or(|of_value| of_value == count)
+            });
+            is_of_kind || is_counted
         }
         _ => false,
     }
 }
 
 /// Whether a word is true of a literal; `None` if it says nothing of its type.
-fn is_said(word: &str, value: &str) -> Option<bool> {
+fn is_true(word: &str, value: &str) -> Option<bool> {
     let number = value.parse::<f64>().ok();
     match word {
         "empty" => ['"', '\'', '[', '(', '{']

@@ -226,7 +226,7 @@ mod tests {
             wrong.len(),
             wrong.join("\n\n")
         );
-        assert!(count >= 760, "{count}");
+        assert!(count >= 830, "{count}");
     }
 
     #[test]

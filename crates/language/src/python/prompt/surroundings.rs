@@ -26,6 +26,7 @@ impl Prompt<'_> {
         }
         if self.is_described(first) {
             return !self.is_of_what_changes(first)
+                && !self.is_beside_code_to_write_anew(first)
                 && !self.is_denied_beside(first, last)
                 && !self.units().doubts_docstrings;
         }
@@ -135,6 +136,12 @@ impl Prompt<'_> {
             let is_function = name.starts_with("test");
             denies(&words_of(name)) || has_docstring || is_function && body.any(is_remark)
         })
+    }
+
+    /// Whether a line stands outside of the code of a prompt that begins with it, and the code is to be written once more:
+    /// the line may say what it does today.
+    fn is_beside_code_to_write_anew(&self, at: usize) -> bool {
+        self.function_around(at).is_none() && self.units().asks_anew(self)
     }
 
     /// Whether a line is in the docstring of an existing function that is to be changed: examples there show its

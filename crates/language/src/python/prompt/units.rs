@@ -13,9 +13,9 @@ use crate::prose::aside::{Aside, aside};
 use crate::prose::description::{asks_for_a_condition, describes};
 use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
-    Closed, asks, closed, denies, doubts, doubts_docstrings, explains, is_section, is_title,
-    may_follow, may_precede, names_a_thing, only_ends, opening, points_on, repairs, says_any,
-    speaks_of_other_code, takes_back,
+    Closed, asks, asks_anew, closed, denies, doubts, doubts_docstrings, explains, is_section,
+    is_title, may_follow, may_precede, names_a_thing, only_ends, opening, points_on, repairs,
+    says_any, speaks_of_other_code, takes_back,
 };
 use crate::python::literal::literal;
 
@@ -222,9 +222,10 @@ impl Units {
         {
             (says.may_precede, says.asks) = (true, true);
         }
-        self.is_repair = self
-            .request()
-            .is_some_and(|request| repairs(&prompt.text[request]));
+        self.is_repair = self.request().is_some_and(|request| {
+            let request = &prompt.text[request];
+            repairs(request) || asks_anew(request)
+        });
         self.is_of_new_code = !prompt.defines()
             && self
                 .request()
@@ -298,6 +299,12 @@ impl Units {
     pub(crate) fn request(&self) -> Option<Range<usize>> {
         let asks = |unit: &&Unit| unit.says.is_some_and(|says| says.asks);
         self.all.iter().find(asks).map(|unit| unit.range.clone())
+    }
+
+    /// Whether a sentence asks for code to be written once more.
+    pub(super) fn asks_anew(&self, prompt: &Prompt<'_>) -> bool {
+        let mut said = self.all.iter().filter(|unit| unit.says.is_some());
+        said.any(|unit| asks_anew(&prompt.text[unit.range.clone()]))
     }
 
     /// Whether a sentence outside of the code, or a comment in it, may doubt what the code's docstring shows.
