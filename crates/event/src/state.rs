@@ -459,6 +459,10 @@ pub struct TaskState {
     pub answers: Vec<PendingAnswer>,
     /// How many times in a row the model server aborted a call. Several aborted at the same time count as one.
     pub broken_calls: u32,
+    /// The model that the server of the task's own model says it used in the last call, where it calls it otherwise
+    /// than it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_model: Option<String>,
     /// What the model server said when the task last paused because of it; `None` after a successful call.
     #[serde(default, rename = "trouble")]
     pub model_problem: Option<String>,

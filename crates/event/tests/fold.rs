@@ -57,6 +57,7 @@ fn answer(text: &str) -> ModelCallCompleted {
         exact: true,
         first_token_ms: 0,
         total_ms: 1,
+        served_model: None,
     }
 }
 

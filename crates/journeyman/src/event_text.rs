@@ -182,6 +182,9 @@ pub(crate) fn name(value: &impl serde::Serialize) -> String {
 fn generated(done: &ModelCallCompleted) -> String {
     let time = Duration::from_millis(done.total_ms.saturating_sub(done.first_token_ms));
     let mut text = count_text(done.completion_tokens.0, "token");
+    if let Some(served) = &done.served_model {
+        text = format!("{text} by {served}");
+    }
     if let Some(rate) = token_rate(done.completion_tokens.0, time) {
         text = format!("{text}, {rate}");
     }
@@ -378,6 +381,7 @@ pub(crate) mod tests {
             exact: true,
             first_token_ms,
             total_ms,
+            served_model: None,
         }
     }
 
@@ -391,6 +395,9 @@ pub(crate) mod tests {
         assert_eq!(generated(&done), "212 tokens, 14 tokens/s");
         done.cached_tokens = Tokens(900);
         let told = "212 tokens, 14 tokens/s, 900 of 1,377 prompt tokens reused";
+        assert_eq!(generated(&done), told);
+        done.served_model = Some("gpt-3.5-turbo".to_owned());
+        let told = "212 tokens by gpt-3.5-turbo, 14 tokens/s, 900 of 1,377 prompt tokens reused";
         assert_eq!(generated(&done), told);
     }
 

@@ -21,6 +21,7 @@ mod ollama;
 mod openai;
 mod repetition;
 mod secrets;
+mod served;
 mod source;
 mod sse;
 mod stream;
@@ -43,4 +44,5 @@ pub use model::{
 pub use models::{Model, ModelState, Models};
 pub use ollama::{Ollama, OllamaOptions};
 pub use openai::{OpenAi, OpenAiOptions};
+pub use served::other_model;
 pub use source::{FileSelector, Source};

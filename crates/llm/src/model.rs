@@ -200,8 +200,8 @@ pub struct Answer {
     pub time_to_first_token_ms: u64,
     /// Duration of the call in milliseconds.
     pub total_ms: u64,
-    /// The name of the model as reported by the server.
-    pub model: String,
+    /// The model that the server says it used, where it calls it otherwise than it was asked.
+    pub served_model: Option<String>,
     /// Something a person should know about the server. Each remark is made once.
     pub remark: Option<String>,
 }

@@ -586,9 +586,11 @@ impl Streaming for Ollama {
             .estimator
             .doubt(request, answer_bytes, prompt, completion);
         let usage = self.usage(request, so_far, &told.thoughts, &last)?;
-        let model = last.model.unwrap_or_else(|| self.options.model.clone());
+        let served_model = last
+            .model
+            .filter(|name| !name.is_empty() && !is_called(name, &self.options.model));
         self.known().thinks |= !told.thoughts.trim().is_empty();
-        told.into_answer(so_far, usage, waited, model)
+        told.into_answer(so_far, usage, waited, served_model)
     }
 
     fn estimator(&self) -> Estimator {

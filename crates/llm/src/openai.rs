@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use journeyman_event::Tokens;
+use journeyman_event::{Tokens, printable};
 use reqwest::{Client, Response, Url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::error_reply::{self, ErrorReply};
 use crate::estimate::Estimator;
 use crate::http::{self, Attempts, Refused};
 use crate::secrets::Secrets;
+use crate::served::other_model;
 use crate::stream::{self, Bounds, PartialAnswer, Piece, Reader, StreamTimeouts, Streaming};
 use crate::{
     Answer, Error, Message, MessageRole, ModelInfo, ModelServer, OnDelta, Request, TokenCount,
@@ -95,6 +96,8 @@ struct Known {
     thinks: bool,
     /// Whether it did so although it was told not to.
     thinks_on: bool,
+    /// The other model that the server used, as a person was told last.
+    told_model: Option<String>,
     /// The window reported in the error for a call that was too long.
     window: Option<Tokens>,
     /// The server did not report its queue length; it is not asked again before this time.
@@ -209,6 +212,27 @@ impl OpenAi {
             Parameter::Temperature | Parameter::Stream | Parameter::MaxTokens => true,
         };
         is_said && !refused(parameter)
+    }
+
+    /// The name by which a server calls its model in an answer, where it is not the one it was asked by. llama.cpp's
+    /// server has one model, and says any name.
+    fn other_name(&self, said: Option<String>) -> Option<String> {
+        /// The most characters of it that are kept.
+        const NAME_CHARS_MAX: usize = 200;
+        let known = self.known();
+        let asked = known.name.as_ref().unwrap_or(&self.options.model);
+        let other = said.filter(|said| !(known.is_llama_cpp || said == asked))?;
+        Some(printable(&other).chars().take(NAME_CHARS_MAX).collect())
+    }
+
+    /// A remark, once for each name, about a server that says it used another model.
+    fn doubts_model(&self, served: &str) -> Option<String> {
+        let mut known = self.known();
+        let asked = known.name.as_ref().unwrap_or(&self.options.model);
+        let is_told = known.told_model.as_deref() == Some(served);
+        let remark = other_model(asked, served).filter(|_| !is_told)?;
+        known.told_model = Some(served.to_owned());
+        Some(remark)
     }
 
     fn body(&self, request: &Request) -> Value {
@@ -513,13 +537,18 @@ impl Streaming for OpenAi {
             .estimator
             .doubt(request, answer_bytes, prompt, completion);
         let usage = self.usage(request, so_far, &told.thoughts, usage);
-        let model = model.unwrap_or_else(|| self.options.model.clone());
+        let served_model = self.other_name(model);
+        if told.remark.is_none() {
+            told.remark = served_model
+                .as_deref()
+                .and_then(|served| self.doubts_model(served));
+        }
         if !told.thoughts.trim().is_empty() {
             let mut known = self.known();
             known.thinks = true;
             known.thinks_on |= was_told;
         }
-        told.into_answer(so_far, usage, waited, model)
+        told.into_answer(so_far, usage, waited, served_model)
     }
 
     fn estimator(&self) -> Estimator {

@@ -132,7 +132,7 @@ impl StreamedAnswer {
         text: &mut String,
         usage: Usage,
         waited: Duration,
-        model: String,
+        served_model: Option<String>,
     ) -> Result<Answer, Error> {
         if text.trim().is_empty() && !self.thoughts.trim().is_empty() {
             if self.finish != FinishReason::Stop {
@@ -148,7 +148,7 @@ impl StreamedAnswer {
             usage,
             time_to_first_token_ms: http::ms(waited + self.first),
             total_ms: http::ms(waited + self.total),
-            model,
+            served_model,
             remark: self.remark,
         })
     }
@@ -204,6 +204,7 @@ pub(crate) async fn read(
     let mut calls: Vec<Call> = Vec::new();
     let mut repetition = None;
     let mut growth = Growth::default();
+    let mut doubled = Doubled::default();
     let mut unsaid_record = None;
     let (mut deadline, mut waits) = (start + timeouts.first, timeouts.first);
     let (mut ended, mut is_done, mut body_ended) = (false, false, false);
@@ -237,6 +238,7 @@ pub(crate) async fn read(
             let repeated =
                 piece.is_whole && !(so_far.is_empty() && calls.is_empty() && refusal.is_empty());
             let text = if repeated { "" } else { piece.text.as_str() };
+            doubled.pass(text, &piece.thought);
             let grown_from = growth.passed(text).filter(|_| finish.is_none());
             let text = grown_from.map_or(text, |known| {
                 so_far.truncate(0);
@@ -289,6 +291,9 @@ pub(crate) async fn read(
         if longest.max(called) > ANSWER_BYTES_MAX {
             return Err(malformed("an endless answer".to_owned()));
         }
+    }
+    if doubled.is_certain() {
+        return Err(malformed(EACH_PIECE_TWICE.to_owned()));
     }
     if let Some(whole) = growth.whole() {
         so_far.truncate(0);
@@ -392,6 +397,61 @@ impl Growth {
     }
 }
 
+/// What is told of a server that sends each piece twice. Its text is not put right: what was doubled by chance would be lost.
+const EACH_PIECE_TWICE: &str = "each piece of the answer came twice, which garbles its text; this is a fault of the server, \
+     or of something between it and here";
+
+/// Recognises a server that sends each piece of an answer twice in a row.
+struct Doubled {
+    /// The first of two equal pieces.
+    first: Option<String>,
+    pairs: usize,
+    /// Pairs that differ from the one before.
+    changes: usize,
+    last: String,
+    is_possible: bool,
+}
+
+impl Default for Doubled {
+    fn default() -> Self {
+        Self {
+            first: None,
+            pairs: 0,
+            changes: 0,
+            last: String::new(),
+            is_possible: true,
+        }
+    }
+}
+
+impl Doubled {
+    fn pass(&mut self, text: &str, thought: &str) {
+        let said = if text.is_empty() { thought } else { text };
+        if said.is_empty() || !self.is_possible {
+            return;
+        }
+        match self.first.take() {
+            None => self.first = Some(said.to_owned()),
+            Some(first) if first == said => {
+                self.pairs += 1;
+                self.changes += usize::from(self.last != first);
+                self.last = first;
+            }
+            Some(_) => self.is_possible = false,
+        }
+    }
+
+    /// Whether every piece came twice, and there were enough of them that no model said so by chance.
+    fn is_certain(&self) -> bool {
+        const PAIRS_MIN: usize = 4;
+        const CHANGES_MIN: usize = 3;
+        self.is_possible
+            && self.first.is_none()
+            && self.pairs >= PAIRS_MIN
+            && self.changes >= CHANGES_MIN
+    }
+}
+
 /// Counts tokens and watches for repetition while an answer arrives.
 struct Meter {
     estimator: Estimator,
@@ -441,6 +501,26 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_that_all_come_twice_are_told_from_what_a_model_repeats() {
+        let is_doubled = |pieces: &[&str]| {
+            let mut doubled = Doubled::default();
+            for piece in pieces {
+                doubled.pass(piece, "");
+            }
+            doubled.is_certain()
+        };
+        let twice = ["def", "def", " f", " f", "(x)", "(x)", ":", ":"];
+        assert!(is_doubled(&twice));
+        // A piece that came once, too few, and one that is said again and again.
+        assert!(!is_doubled(&[&twice[..], &["\n"]].concat()));
+        assert!(!is_doubled(&twice[..6]));
+        assert!(!is_doubled(&["ha"; 40]));
+        assert!(!is_doubled(&[
+            "x", "x", "y", "z", "x", "x", "y", "y", "z", "z"
+        ]));
+    }
 
     #[test]
     fn what_is_open_in_a_text_is_told_by_its_syntax() {

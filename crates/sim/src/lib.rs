@@ -172,7 +172,7 @@ impl ModelServer for SimulatedModel {
             usage,
             time_to_first_token_ms: first_token_ms,
             total_ms,
-            model: "simulated".to_owned(),
+            served_model: None,
             remark: None,
         })
     }

@@ -214,6 +214,7 @@ impl Effects {
                     exact: answer.usage.exact,
                     first_token_ms: answer.time_to_first_token_ms,
                     total_ms: answer.total_ms,
+                    served_model: answer.served_model,
                 },
             ),
             Err(journeyman_llm::Error::Interrupted {

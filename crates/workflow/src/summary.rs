@@ -9,6 +9,7 @@ use journeyman_event::payload::{
 use journeyman_event::state::{Ending, ModuleState};
 use journeyman_event::{TaskState, printable};
 use journeyman_language::of_task;
+use journeyman_llm::other_model;
 
 use crate::examples::left_out_notice;
 use crate::layout::{Files, given_names, module_path};
@@ -97,9 +98,16 @@ fn given_unproven(state: &TaskState) -> Option<String> {
 pub fn remarks(state: &TaskState) -> Vec<String> {
     let mut remarks = test_remarks(state);
     remarks.extend(doubts(state));
+    remarks.extend(other_model_served(state));
     let ending = state.ending.as_ref();
     remarks.extend(ending.and_then(|ending| last_failure(state, ending)));
     remarks
+}
+
+/// That the server says it used another model than the one that it was asked for.
+fn other_model_served(state: &TaskState) -> Option<String> {
+    let (started, served) = (state.started.as_ref()?, state.served_model.as_ref()?);
+    other_model(&started.model, served)
 }
 
 /// The first lines of the last failed test's assertion or exception, for a task that failed.

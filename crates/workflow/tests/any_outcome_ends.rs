@@ -392,6 +392,7 @@ impl Drive {
                     exact: true,
                     first_token_ms: 1,
                     total_ms: 2,
+                    served_model: None,
                 };
                 self.outcome(effect, completed);
             }

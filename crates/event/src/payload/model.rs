@@ -163,6 +163,9 @@ pub struct ModelCallCompleted {
     pub first_token_ms: u64,
     /// Duration of the call in milliseconds.
     pub total_ms: u64,
+    /// The model that the server says it used, where it calls it otherwise than it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_model: Option<String>,
 }
 
 /// Outcome: the call ended without an answer. It may be repeated unless `fatal` is set.

@@ -268,6 +268,9 @@ impl TaskState {
                 else {
                     return;
                 };
+                if call.model.is_none() {
+                    self.served_model.clone_from(&done.served_model);
+                }
                 let mut agents = self.active_agents.iter_mut();
                 if let Some(agent) = agents.find(|agent| agent.module == module) {
                     agent.awaits_model = false;

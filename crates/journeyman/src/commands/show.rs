@@ -137,6 +137,9 @@ pub(crate) async fn show(
             "model      {} ({}), window {}; sandbox {}",
             started.model, started.server, started.window, started.sandbox
         ))?;
+        if let Some(served) = &state.served_model {
+            line(&format!("           {served}, as the server calls it"))?;
+        }
     }
     line(&format!(
         "spent      {} of {}, {}",

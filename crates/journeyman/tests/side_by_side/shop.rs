@@ -222,7 +222,7 @@ impl ModelServer for Model {
             },
             time_to_first_token_ms: 1,
             total_ms: 2,
-            model: "test".to_owned(),
+            served_model: None,
             remark: None,
         })
     }

@@ -119,6 +119,12 @@ pub const MISBEHAVIOURS: &[Misbehaviour] = &[
     does("usage_in_every_chunk", "every chunk has a usage, at first one of zeros", |call| chat(call, || {
         done(&call.each(|mut chunk| { if chunk["usage"].is_null() { chunk["usage"] = json!({"prompt_tokens": 0, "completion_tokens": 0}); } chunk }))
     })),
+    does("chunks_twice", "each chunk is sent twice", |call| first(1, call, || {
+        done(&call.chunks().into_iter().flat_map(|chunk| [chunk.clone(), chunk]).collect::<Vec<_>>())
+    })),
+    does("another_model", "the answer is of another model than the one that was asked for", |call| chat(call, || {
+        done(&call.each(|mut chunk| { chunk["model"] = json!("gpt-3.5-turbo"); chunk }))
+    })),
     does("choices_null", "chunks without a choice have null in its place", |call| chat(call, || {
         let mut chunks = call.each(|mut chunk| { if chunk["usage"].is_object() { chunk["choices"] = Value::Null; } chunk });
         chunks.insert(2, json!({"choices": null}));
