@@ -19,7 +19,7 @@ use crate::knowledge::{
     ContextDiff, ContextDiffQuery, GraphQuery, GraphView, SearchQuery, SearchView, SummaryQuery,
     SummaryView,
 };
-use crate::server::{Health, QueueChange, QueueView, Ready, ServedSettings, Ticket};
+use crate::server::{Health, MetricsQuery, QueueChange, QueueView, Ready, ServedSettings, Ticket};
 use crate::tasks::{
     AtQuery, ForkQuery, ForkTask, ListQuery, NewTask, Position, RetryTask, TaskPage, TaskQuery,
 };
@@ -248,7 +248,7 @@ impl Call<Text> {
         Self::get_with(&format!("{}/graph.dot", of_task(task)), &at(moment))
     }
 
-    /// Gets the queue's metrics in the text format of Prometheus.
+    /// Gets all metrics in the text format of Prometheus.
     pub fn metrics() -> Self {
         Self::get("/metrics".to_owned())
     }
@@ -356,6 +356,18 @@ impl Call<ServedSettings> {
     /// Gets the settings that tasks are worked on with.
     pub fn settings() -> Self {
         Self::get("/api/v1/settings".to_owned())
+    }
+}
+
+impl Call<Value> {
+    /// Gets all metrics, or a part of them.
+    pub fn all_metrics(query: &MetricsQuery) -> Self {
+        Self::get_with("/api/v1/metrics", query)
+    }
+
+    /// Gets the timing and cost of a task.
+    pub fn timing(task: &TaskId) -> Self {
+        Self::get(format!("{}/timing", of_task(task)))
     }
 }
 

@@ -44,7 +44,8 @@ pub use knowledge::{
 pub use limits::{CheckedTask, LimitError};
 pub use problem::Problem;
 pub use server::{
-    Depth, Health, QueueChange, QueueView, Ready, ServedSetting, ServedSettings, Ticket, Times,
+    Depth, ExpositionQuery, ExtraNames, Health, MetricsFormat, MetricsPart, MetricsQuery,
+    QueueChange, QueueView, Ready, ServedSetting, ServedSettings, Ticket, Times,
 };
 pub use tasks::{
     Answer as GivenAnswer, AtQuery, ForkQuery, ForkTask, IdempotencyKey, IfMatch, IfNoneMatch,

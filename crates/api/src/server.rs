@@ -1,11 +1,107 @@
 //! The state of the server itself: its health, its queue and its settings. Also the tickets for WebSocket connections.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::json::Whole;
 use crate::limits::CONCURRENT_MAX;
 use crate::problem::Problem;
+
+/// Names of metrics beside our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtraNames {
+    /// Those of vLLM, for dashboards that were made for it.
+    Vllm,
+}
+
+/// The query of `/metrics`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExpositionQuery {
+    /// Also report metrics under these names, where the meaning is the same.
+    #[param(inline)]
+    pub names: Option<ExtraNames>,
+}
+
+/// The format of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsFormat {
+    /// One object.
+    Json,
+    /// One line for each value: its path in the object, and the value.
+    Csv,
+}
+
+/// A part of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsPart {
+    /// Model calls and requests over HTTP, by endpoint.
+    Requests,
+    /// Streams of tokens, by model.
+    Streaming,
+    /// Errors in groups, and repeated effects.
+    Errors,
+    /// Service level objectives of endpoints, with error budgets and burn rates.
+    Objectives,
+    /// The ledger: tokens and money by owner, model, purpose, task and day.
+    Costs,
+    /// Budgets, by account.
+    Budgets,
+    /// Models, by name.
+    Models,
+    /// Prompt caches of model servers, by model.
+    Caches,
+    /// The queue, runs of tasks, prefill and decode.
+    Engine,
+    /// Model calls in progress at the same time.
+    Batch,
+    /// Alerts of all kinds.
+    Alerts,
+    /// What happened to tasks, agents and tools.
+    Work,
+    /// How the trackers keep up with signals.
+    Subscribers,
+}
+
+impl MetricsPart {
+    /// The name of the part in the object of all metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Streaming => "streaming",
+            Self::Errors => "errors",
+            Self::Objectives => "objectives",
+            Self::Costs => "costs",
+            Self::Budgets => "budgets",
+            Self::Models => "models",
+            Self::Caches => "caches",
+            Self::Engine => "engine",
+            Self::Batch => "batch",
+            Self::Alerts => "alerts",
+            Self::Work => "work",
+            Self::Subscribers => "subscribers",
+        }
+    }
+}
+
+/// The query of `/api/v1/metrics`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct MetricsQuery {
+    /// Only this part; all parts if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub part: Option<MetricsPart>,
+    /// The format; JSON if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(inline)]
+    pub format: Option<MetricsFormat>,
+}
 
 /// Whether the process is running.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

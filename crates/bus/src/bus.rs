@@ -1,6 +1,6 @@
 //! The bus: keeps the subscriptions and delivers messages to them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -79,12 +79,20 @@ impl<M> Routes<M> {
         };
         let is_inline = |id| routes.inline.iter().any(|one| one.subscriber.id == id);
         for subscriber in everybody.iter().filter(|one| !is_inline(one.id)) {
-            let list = match &subscriber.kinds {
-                Kinds::All => &mut routes.all,
-                Kinds::Exact(kind) => routes.exact.entry(kind.clone()).or_default(),
-                Kinds::Prefix(_) => &mut routes.prefix,
+            let (all, kinds) = match &subscriber.kinds {
+                Kinds::All => (Some(&mut routes.all), &[][..]),
+                Kinds::Prefix(_) => (Some(&mut routes.prefix), &[][..]),
+                Kinds::Exact(kind) => (None, std::slice::from_ref(kind)),
+                Kinds::Several(kinds) => (None, kinds.as_slice()),
             };
-            list.push(Arc::clone(subscriber));
+            if let Some(all) = all {
+                all.push(Arc::clone(subscriber));
+            }
+            // A kind that is named twice is still delivered once.
+            for kind in kinds.iter().collect::<BTreeSet<_>>() {
+                let list = routes.exact.entry(kind.clone()).or_default();
+                list.push(Arc::clone(subscriber));
+            }
         }
         routes.everybody = everybody;
         routes

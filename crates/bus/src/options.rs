@@ -9,6 +9,8 @@ pub enum Kinds {
     All,
     /// Messages of exactly this kind.
     Exact(String),
+    /// Messages of one of these kinds.
+    Several(Vec<String>),
     /// Messages whose kind starts with this prefix.
     Prefix(String),
 }
@@ -19,6 +21,7 @@ impl Kinds {
         match self {
             Self::All => true,
             Self::Exact(wanted) => wanted == kind,
+            Self::Several(wanted) => wanted.iter().any(|wanted| wanted == kind),
             Self::Prefix(start) => kind.starts_with(start.as_str()),
         }
     }

@@ -72,6 +72,8 @@ async fn messages_go_to_those_who_asked_for_their_kind() {
     let mut every = ask(Kinds::All);
     let mut exact = ask(Kinds::Exact("task.started".into()));
     let mut prefix = ask(Kinds::Prefix("task.".into()));
+    let several = ["model", "task", "model"].map(str::to_owned).into();
+    let mut several = ask(Kinds::Several(several));
     for (number, kind) in [
         "task.started",
         "task",
@@ -87,6 +89,8 @@ async fn messages_go_to_those_who_asked_for_their_kind() {
     assert_eq!(waiting(&mut every).await, [0, 1, 2, 3, 4]);
     assert_eq!(waiting(&mut exact).await, [0, 4]);
     assert_eq!(waiting(&mut prefix).await, [0, 2, 4]);
+    // A kind that is named twice is delivered once.
+    assert_eq!(waiting(&mut several).await, [1, 3]);
 }
 
 #[tokio::test]

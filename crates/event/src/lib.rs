@@ -13,6 +13,7 @@ mod content;
 mod event;
 mod ids;
 mod line;
+mod money;
 mod ordering;
 pub mod payload;
 mod printable;
@@ -35,6 +36,7 @@ pub use line::{
     HASH_SUFFIX_LEN, SCHEMA, StoredLine, chain_hash, erase_line, erasure_digest, line_hash,
     split_hash,
 };
+pub use money::{InvalidAmount, PicoUsd};
 pub use ordering::{CodeIdentity, Staleness, Validity, is_report_valid};
 pub use payload::Payload;
 pub use printable::{last_chars, printable, word};

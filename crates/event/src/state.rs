@@ -521,10 +521,16 @@ pub struct TaskState {
 pub const FOLD_VERSION: u32 = 5;
 
 impl TaskState {
-    /// Whether the task failed because of its model server, so that another try is worthwhile.
-    pub fn failed_by_model(&self) -> bool {
-        let reason = FailureReason::Model;
-        matches!(&self.ending, Some(Ending::Failed { reason: failed, .. }) if *failed == reason)
+    /// Whether the task failed for a reason outside of it that may have passed since, so that another try is worthwhile:
+    /// its model server, or a spending budget.
+    pub fn may_be_tried_again(&self) -> bool {
+        matches!(
+            &self.ending,
+            Some(Ending::Failed {
+                reason: FailureReason::Model | FailureReason::Spending,
+                ..
+            })
+        )
     }
 
     /// The module with the given name.

@@ -43,6 +43,7 @@ fn call() -> ModelCallStarted {
         seed: 0,
         schema: None,
         model: None,
+        reserved: None,
     }
 }
 
@@ -58,6 +59,7 @@ fn answer(text: &str) -> ModelCallCompleted {
         first_token_ms: 0,
         total_ms: 1,
         served_model: None,
+        charge: None,
     }
 }
 
@@ -476,11 +478,11 @@ fn what_the_model_server_did_is_known_until_it_answers_and_is_no_unusable_answer
         detail: String::new(),
     };
     maker.add(None, None, failed);
-    assert!(maker.fold().failed_by_model());
+    assert!(maker.fold().may_be_tried_again());
     let limits = Limits::default();
     maker.add(None, None, LimitsChanged { limits });
     let state = maker.fold();
-    assert!(!state.failed_by_model() && state.obstacle.is_none());
+    assert!(!state.may_be_tried_again() && state.obstacle.is_none());
 }
 
 fn started() -> TaskStarted {

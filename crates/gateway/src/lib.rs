@@ -6,7 +6,8 @@
 //!
 //! To add a rule, change [`Gateway::select`]: it is the only place where a model is chosen.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use journeyman_event::Tokens;
 use journeyman_event::payload::Purpose;
@@ -31,6 +32,8 @@ pub struct Model {
 pub struct Gateway {
     default: Arc<dyn ModelServer>,
     others: Arc<[Model]>,
+    /// The last description of each model, by its name; `None` is the default.
+    descriptions: Arc<Mutex<BTreeMap<Option<String>, ModelInfo>>>,
 }
 
 /// The model that was selected for a call.
@@ -50,6 +53,7 @@ impl Gateway {
         Self {
             default,
             others: others.into(),
+            descriptions: Arc::default(),
         }
     }
 
@@ -61,8 +65,40 @@ impl Gateway {
     /// The server that a call was recorded for: by the name of its model, `None` for the default. The default also if
     /// the model is not configured any more.
     pub fn server(&self, name: Option<&str>) -> &dyn ModelServer {
-        let named = self.others.iter().find(|model| Some(&*model.name) == name);
-        named.map_or(&*self.default, |model| &*model.server)
+        self.named(name)
+            .map_or(&*self.default, |model| &*model.server)
+    }
+
+    fn named(&self, name: Option<&str>) -> Option<&Model> {
+        self.others.iter().find(|model| Some(&*model.name) == name)
+    }
+
+    /// The last description of the model that a call was recorded for. The server is asked only if it never described
+    /// itself in this process.
+    ///
+    /// # Errors
+    ///
+    /// The server had to be asked and does not describe itself.
+    pub async fn description(&self, name: Option<&str>) -> Result<ModelInfo, Error> {
+        let key = self.named(name).map(|model| model.name.clone());
+        let known = {
+            let descriptions = self.descriptions.lock();
+            let descriptions = descriptions.unwrap_or_else(PoisonError::into_inner);
+            descriptions.get(&key).cloned()
+        };
+        match known {
+            Some(info) => Ok(info),
+            None => self.describe(key.as_deref()).await,
+        }
+    }
+
+    /// Asks a model's server for its description, and remembers it.
+    async fn describe(&self, name: Option<&str>) -> Result<ModelInfo, Error> {
+        let info = self.server(name).describe().await?;
+        let descriptions = self.descriptions.lock();
+        let mut descriptions = descriptions.unwrap_or_else(PoisonError::into_inner);
+        descriptions.insert(name.map(str::to_owned), info.clone());
+        Ok(info)
     }
 
     /// The model that is configured for a purpose; `None` for the default.
@@ -87,7 +123,7 @@ impl Gateway {
     ) -> Result<Selected<'_>, Error> {
         let name = self.preferred(purpose);
         let server = self.server(name);
-        let info = server.describe().await?;
+        let info = self.describe(name).await?;
         let mut selected = Selected { name, server, info };
         if self.others.is_empty() {
             return Ok(selected);
@@ -106,7 +142,7 @@ impl Gateway {
             if name == selected.name {
                 continue;
             }
-            let Ok(info) = server.describe().await else {
+            let Ok(info) = self.describe(name).await else {
                 continue;
             };
             let other = Selected { name, server, info };
@@ -201,6 +237,7 @@ mod tests {
         ] {
             let info = gateway.server(name).describe().await.unwrap();
             assert_eq!(info.window.tokens, Tokens(window), "{name:?}");
+            assert_eq!(gateway.description(name).await.unwrap(), info, "{name:?}");
         }
     }
 }

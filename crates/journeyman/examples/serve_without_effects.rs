@@ -31,8 +31,10 @@ use journeyman_journal_sqlite::Sqlite;
 use journeyman_knowledge::Offline;
 use journeyman_language::python::Interpreter;
 use journeyman_language::{Runner, Runners};
+use journeyman_metrics::{Money, Prices, Telemetry};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_server::{Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ToolServers};
+use journeyman_signal::Signals;
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tasks::{ShutdownReason, Tasks, TasksOptions};
 use journeyman_workflow::{
@@ -97,6 +99,8 @@ async fn serve(folder: PathBuf) {
         work_folder,
         tools: Toolbox::built_in().unwrap(),
         agents: AgentRegistry::default(),
+        signals: Signals::nowhere(),
+        money: Money::default(),
     };
     let (time, randomness) = (Arc::new(SystemTime), Arc::new(SystemRandom));
     let hooks = HooksOptions::silent(journal.clone(), time, randomness);
@@ -120,6 +124,13 @@ async fn serve(folder: PathBuf) {
         hosts: Hosts::default(),
         model: "simulated".to_owned(),
         settings: Vec::new(),
+        telemetry: Telemetry::new(journeyman_metrics::TelemetryOptions {
+            stamp: Arc::new(SystemStamp),
+            time: Arc::new(SystemTime),
+            prices: Prices::default(),
+            budgets: Vec::new(),
+        })
+        .unwrap(),
         readiness: Arc::new(Always),
         connections_max: usize::MAX,
         timeouts: ClientTimeouts::default(),

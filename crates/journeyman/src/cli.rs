@@ -114,6 +114,28 @@ Examples:
   journeyman context diff TASK@40 OTHER_TASK
   journeyman context search 'email validation'";
 
+const METRICS_EXAMPLES: &str = "\
+The metrics are those of the process that holds the data folder, or of --server. If no process holds it, they
+are computed from the journal. `GET /metrics` has them for Prometheus.
+
+A money file (--money-file) has prices and budgets:
+  version = \"2026-11\"
+
+  [[price]]                  # US dollars for a million tokens
+  model = \"my-model*\"
+  input = \"0.15\"
+  cached = \"0.075\"
+  output = \"0.60\"
+
+  [[budget]]
+  name = \"each user\"
+  owner = \"*\"               # or task = \"*\"; or one name
+  limit = \"10\"
+  period = \"monthly\"        # daily, weekly, monthly, total
+  time_zone = \"Europe/Berlin\"
+  mode = \"hard\"             # refuses calls that might exceed the limit; soft only reports
+  thresholds = [50, 80, 90]";
+
 const CALL_EXAMPLES: &str = "\
 It needs a process that works on the tasks of the data folder (`journeyman serve`, or a run in progress), or --server.
 
@@ -263,6 +285,19 @@ pub(crate) enum Command {
         /// Show an earlier state: after a sequence number, at a version, or at a time
         #[arg(long, value_name = "N|vN|TIME")]
         at: Option<Moment>,
+        /// Print where its time went and what it cost
+        #[arg(long, conflicts_with = "at")]
+        timing: bool,
+    },
+    /// Print metrics: tasks, tokens, cost and budgets, model calls, requests, errors
+    #[command(after_help = METRICS_EXAMPLES)]
+    Metrics {
+        /// Print them once (the default)
+        #[arg(long, conflicts_with = "watch")]
+        once: bool,
+        /// Print them every two seconds until interrupted
+        #[arg(long)]
+        watch: bool,
     },
     /// Print events, oldest first
     Events(EventsArgs),

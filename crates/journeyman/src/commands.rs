@@ -14,11 +14,13 @@ mod hooks;
 mod interventions;
 mod journal;
 mod mcp;
+mod metrics;
 mod model;
 mod run;
 mod serve;
 mod show;
 mod tasks;
+mod timing;
 mod token;
 mod tools;
 
@@ -108,7 +110,9 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             }
             Command::Fork(args) => interventions::fork(settings, args).await,
             Command::Tasks { limit } => tasks::tasks(settings, limit).await,
-            Command::Show { task, at } => show::show(settings, &task, at).await,
+            Command::Show { task, timing, .. } if timing => timing::timing(settings, &task).await,
+            Command::Show { task, at, .. } => show::show(settings, &task, at).await,
+            Command::Metrics { watch, .. } => metrics::metrics(settings, watch).await,
             Command::Events(args) => events::events(settings, args).await,
             Command::Files(args) => files::files(settings, args).await,
             Command::Hooks { command } => hooks::hooks(settings, command).await,

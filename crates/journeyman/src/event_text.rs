@@ -367,6 +367,7 @@ pub(crate) mod tests {
             seed: 7,
             schema: None,
             model: None,
+            reserved: None,
         }
     }
 
@@ -382,6 +383,7 @@ pub(crate) mod tests {
             first_token_ms,
             total_ms,
             served_model: None,
+            charge: None,
         }
     }
 

@@ -80,7 +80,7 @@ impl Exit {
             // Agreement is not verified until it is calibrated on a benchmark.
             Some(Ending::Complete(_)) => Self::NotVerified,
             Some(Ending::Failed {
-                reason: FailureReason::Budget | FailureReason::Timeout,
+                reason: FailureReason::Budget | FailureReason::Timeout | FailureReason::Spending,
                 ..
             }) => Self::Limit,
             Some(Ending::Failed { .. } | Ending::Cancelled) => Self::Failed,
@@ -162,6 +162,7 @@ mod tests {
             (Some(failed(FailureReason::GivenTests)), 4),
             (Some(failed(FailureReason::Budget)), 5),
             (Some(failed(FailureReason::Timeout)), 5),
+            (Some(failed(FailureReason::Spending)), 5),
             (Some(Ending::Cancelled), 4),
             (None, 130),
         ];

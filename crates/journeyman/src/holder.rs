@@ -9,10 +9,12 @@ use journeyman_bus::Bus;
 use journeyman_hooks::{Hooks, HooksOptions, RetryPolicy, SystemLookup};
 use journeyman_journal::Journal;
 use journeyman_llm::ModelServer;
+use journeyman_metrics::Telemetry;
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, TcpProtocols,
     ToolServers,
 };
+use journeyman_signal::Signals;
 use journeyman_tasks::{EndedTasks, Retention, ShutdownReason, Tasks, TasksOptions};
 use journeyman_tools::McpServers;
 use journeyman_workflow::Notices;
@@ -25,7 +27,8 @@ use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::exit_code;
 use crate::settings::Settings;
 use crate::socket::Place;
-use crate::wiring::{WorkSetup, offline};
+use crate::usage::Usage;
+use crate::wiring::{WorkSetup, offline, telemetry};
 
 /// The time limit for the model server to answer the readiness check.
 const MODEL_TIME: Duration = Duration::from_secs(2);
@@ -40,6 +43,7 @@ const RETENTION_LOOK: Duration = Duration::from_secs(5);
 pub(crate) struct Holder {
     pub(crate) tasks: Tasks,
     pub(crate) hooks: Hooks,
+    pub(crate) telemetry: Telemetry,
     stop: CancellationToken,
     server: JoinHandle<std::io::Result<()>>,
     retention: JoinHandle<()>,
@@ -106,6 +110,11 @@ impl Holder {
             .with_context(|| format!("cannot listen on {}", place.path().display()))?;
         // Before any task runs, so that no event is missed.
         let hooks = Hooks::start(hooks_options(settings, journal.clone())).await;
+        let telemetry = match &work_setup {
+            Ok(work_setup) => work_setup.telemetry.clone(),
+            Err(_) => telemetry(settings)?,
+        };
+        telemetry.attach(journal.clone())?;
         let worker_context = work_setup
             .as_ref()
             .ok()
@@ -125,7 +134,7 @@ impl Holder {
             &settings.queue,
         );
         let stop = CancellationToken::new();
-        let watch = tokio::spawn(watch(tasks.clone(), stop.clone()));
+        let watch = tokio::spawn(watch(tasks.clone(), telemetry.signals(), stop.clone()));
         let retention = tokio::spawn(retain(tasks.clone(), settings.retention, stop.clone()));
         let servers = work_setup
             .as_ref()
@@ -138,6 +147,7 @@ impl Holder {
             tcp: endpoints.offer,
             model,
             settings: settings.served(),
+            telemetry: telemetry.clone(),
             readiness: Arc::new(Ready {
                 server: match &work_setup {
                     Ok(work_setup) => Ok(Arc::clone(
@@ -168,6 +178,7 @@ impl Holder {
         Ok(Self {
             tasks,
             hooks,
+            telemetry,
             stop,
             server,
             retention,
@@ -182,6 +193,7 @@ impl Holder {
         self.stop.cancel();
         self.retention.await?;
         self.server.await?.context("the server ended")?;
+        self.telemetry.close().await;
         // Servers that we started have a moment to end by themselves.
         let servers = self.work_setup.map(|work_setup| work_setup.servers);
         if let Some(servers) = servers.and_then(Arc::into_inner) {
@@ -226,13 +238,15 @@ impl ToolServers for Servers {
 
 /// Tells the queue now and then how many calls wait for the model, looks whether a journal that took no
 /// events takes them again, and whether a task is recorded as going on and in no queue.
-async fn watch(tasks: Tasks, stop: CancellationToken) {
+async fn watch(tasks: Tasks, signals: Signals, stop: CancellationToken) {
+    let mut usage = Usage::default();
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = stop.cancelled() => return,
         }
         tokio::join!(tasks.note_waiting_calls(), tasks.probe_journal());
+        usage.emit(&tasks, &signals);
         if let Err(error) = tasks.requeue_lost().await {
             tracing::debug!(%error, "whether a task is lost cannot be seen now");
         }

@@ -24,6 +24,7 @@ mod socket;
 mod space;
 mod text_format;
 mod text_style;
+mod usage;
 mod wiring;
 
 use std::process::ExitCode;

@@ -27,6 +27,7 @@ const SECTIONS: &[Section] = &[
     ("events.md", "kinds", events::kinds),
     ("events.md", "types", events::types),
     ("bounds.md", "constants", bounds::constants),
+    ("signals.md", "catalogue", journeyman_signal::catalogue),
     ("testing.md", "suites", suites::suites),
 ];
 
@@ -81,6 +82,21 @@ fn reference_pages_say_what_the_code_says() {
          --bin journeyman reference`\n{}",
         wrong.join("\n")
     );
+}
+
+#[test]
+fn reference_of_signals_names_the_crates_that_emit_each() {
+    for entry in journeyman_signal::Signal::CATALOGUE {
+        for name in entry.producer.split(", ") {
+            let sources = source::below(&root().join("crates").join(name).join("src"));
+            let emits = sources.iter().any(|source| {
+                let text = fs::read_to_string(&source.path).unwrap();
+                let product = text.split("#[cfg(test)]").next().unwrap();
+                product.contains(&format!("{} {{", entry.type_name))
+            });
+            assert!(emits, "{name} does not emit {}", entry.kind);
+        }
+    }
 }
 
 #[test]

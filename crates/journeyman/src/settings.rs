@@ -88,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) tools: Vec<Pattern>,
     pub(crate) mcp_servers: BTreeMap<ServerName, ServerConfig>,
+    pub(crate) money_file: Option<PathBuf>,
     pub(crate) queue: journeyman_queue::QueueOptions,
     pub(crate) retention: Retention,
     pub(crate) on_end: Option<OnEnd>,
@@ -353,6 +354,7 @@ impl Settings {
                 },
             )?,
             mcp_servers: BTreeMap::new(),
+            money_file: optional("money.file").map(PathBuf::from),
             queue: journeyman_queue::QueueOptions {
                 capacity: parsed(get("queue.capacity"), "a number from 1 to 100000", |text| {
                     text.parse().ok().filter(|n| (1..=100_000).contains(n))

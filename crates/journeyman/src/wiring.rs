@@ -14,6 +14,7 @@ use journeyman_journal_sqlite::Sqlite;
 use journeyman_knowledge::Offline;
 use journeyman_language::{Runners, python};
 use journeyman_llm::{Connected, Connection, LazyServer, ModelServer, SupervisorCommand};
+use journeyman_metrics::{Prices, Telemetry};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
@@ -39,6 +40,8 @@ const SERVERS_TIME: Duration = Duration::from_secs(5);
 /// Everything that working on a task needs, ready.
 pub(crate) struct WorkSetup {
     pub(crate) worker_context: WorkerContext,
+    /// The metrics of the work, and the budgets for it.
+    pub(crate) telemetry: Telemetry,
     /// Where the workflow tells what it does.
     pub(crate) notices: Notices,
     /// The external servers whose tools may be called, for as long as this lives.
@@ -48,12 +51,15 @@ pub(crate) struct WorkSetup {
 }
 
 impl WorkSetup {
-    /// A worker for the local user's tasks.
+    /// A worker for tasks of the local user that are not in the data folder's journal. No budget applies to them.
     pub(crate) fn worker(&self, journal: Journal) -> Worker {
         Worker::new(journeyman_workflow::WorkerOptions {
             journal,
             principal: Principal::local(),
-            worker_context: self.worker_context.clone(),
+            worker_context: WorkerContext {
+                money: self.worker_context.money.without_budgets(),
+                ..self.worker_context.clone()
+            },
             time: Arc::new(SystemTime),
             randomness: Arc::new(SystemRandom),
             notices: self.notices.clone(),
@@ -94,6 +100,7 @@ pub(crate) async fn work_setup(
     progress: &Arc<Progress>,
 ) -> anyhow::Result<WorkSetup> {
     check_model_server(settings)?;
+    let telemetry = telemetry(settings)?;
     space::check(folder)?;
     progress.prepare("preparing Python");
     let environment = ensure_python(settings, progress).await?;
@@ -124,11 +131,34 @@ pub(crate) async fn work_setup(
             work_folder,
             tools: Toolbox::new(dispatcher, settings.tools.clone()),
             agents: AgentRegistry::default(),
+            signals: telemetry.signals(),
+            money: telemetry.money(),
         },
+        telemetry,
         servers: Arc::new(servers),
         notices: Notices::new(bus, Arc::new(SystemStamp)),
         _shown: shown,
     })
+}
+
+/// The metrics, with the prices and budgets of the settings. Nothing is counted yet.
+pub(crate) fn telemetry(settings: &Settings) -> anyhow::Result<Telemetry> {
+    let (prices, budgets) = match &settings.money_file {
+        Some(path) => {
+            let read = Prices::read(path);
+            read.map_err(|error| UsageError(error.to_string()))?
+        }
+        None => Default::default(),
+    };
+    let configured = settings.models.iter();
+    let configured =
+        configured.filter_map(|model| Some((model.name.clone(), model.price.clone()?)));
+    Ok(Telemetry::new(journeyman_metrics::TelemetryOptions {
+        stamp: Arc::new(SystemStamp),
+        time: Arc::new(SystemTime),
+        prices: prices.with_configured(configured.collect()),
+        budgets,
+    })?)
 }
 
 /// Connects to the configured servers. A task that begins should find their tools: they have a moment.

@@ -234,6 +234,14 @@ fn a_models_table_that_makes_no_sense_is_refused_and_says_why() {
     for (models, why) in [
         (one("window = 3"), "unknown field `window`"),
         (one("context = 3"), "context of a is 2048 to 1048576"),
+        (
+            one("price = { input = \"1\", output = \"1\" }"),
+            "missing field `version`",
+        ),
+        (
+            one("price = { version = \"\", input = \"1\", output = \"1\" }"),
+            "the price of a needs a version",
+        ),
         (one("purposes = [\"cook\"]"), "unknown variant `cook`"),
         (one("api_key = \"secret-key\""), "env:NAME or file:/PATH"),
         (

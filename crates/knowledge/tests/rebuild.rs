@@ -120,6 +120,7 @@ fn call(life: &mut Life, blobs: &mut Vec<Bytes>, pieces: &[(&str, &str)], has_by
         seed: 7,
         schema: None,
         model: None,
+        reserved: None,
     };
     life.say(Some("shop.sums"), "fixer", started);
 }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use journeyman_api::ServedSetting;
 use journeyman_event::Randomness;
 use journeyman_hooks::Hooks;
+use journeyman_metrics::Telemetry;
 use journeyman_tasks::Tasks;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -77,6 +79,8 @@ pub struct ServerOptions {
     pub model: String,
     /// The settings that tasks use.
     pub settings: Vec<ServedSetting>,
+    /// The metrics, and where the server emits its signals.
+    pub telemetry: Telemetry,
     /// Whether work can be done now.
     pub readiness: Arc<dyn Readiness>,
     /// The most simultaneous connections that the process has file descriptors for; never more than 20,000.
@@ -105,6 +109,9 @@ pub(crate) struct Shared {
     pub(crate) tcp: TcpProtocols,
     pub(crate) model: String,
     pub(crate) settings: Vec<ServedSetting>,
+    pub(crate) telemetry: Telemetry,
+    /// The number of requests measured.
+    pub(crate) requests: AtomicU64,
     pub(crate) readiness: Arc<dyn Readiness>,
     pub(crate) servers: Arc<dyn ToolServers>,
     pub(crate) mounted: Option<MountedProtocol>,
@@ -126,6 +133,8 @@ impl App {
             tcp: options.tcp,
             model: options.model,
             settings: options.settings,
+            telemetry: options.telemetry,
+            requests: AtomicU64::new(0),
             readiness: options.readiness,
             servers: options.servers,
             mounted: options.mounted,

@@ -23,6 +23,8 @@ mod hooks;
 mod interventions;
 mod knowledge;
 mod listener;
+mod measure;
+mod metrics;
 mod mount;
 mod page;
 mod problem;

@@ -23,8 +23,8 @@ use crate::body::BODY_MAX;
 use crate::mount::MountedProtocol;
 use crate::problem::{Rejection, defect};
 use crate::{
-    answers, erasure, events, files, forks, guard, health, hooks, interventions, knowledge, mount,
-    page, queue, request_id, settings, socket, stream, tasks, tools,
+    answers, erasure, events, files, forks, guard, health, hooks, interventions, knowledge,
+    measure, metrics, mount, page, queue, request_id, settings, socket, stream, tasks, tools,
 };
 
 #[derive(OpenApi)]
@@ -66,12 +66,14 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(hooks::list))
         .routes(routes!(hooks::retry))
         .routes(routes!(settings::settings))
-        .routes(routes!(health::ticket));
+        .routes(routes!(health::ticket))
+        .routes(routes!(metrics::all))
+        .routes(routes!(metrics::timing));
     OpenApiRouter::with_openapi(Document::openapi())
         .nest("/api/v1", api)
         .routes(routes!(health::health))
         .routes(routes!(health::ready))
-        .routes(routes!(health::metrics))
+        .routes(routes!(metrics::text))
 }
 
 /// The error responses that every operation may give.
@@ -196,6 +198,10 @@ pub(crate) fn router(app: App) -> Router {
     .route("/page.js", get(page::script))
     .route("/page.css", get(page::style))
     .layer(middleware::from_fn_with_state(app.clone(), answers::count))
+    .layer(middleware::from_fn_with_state(
+        app.clone(),
+        measure::measure,
+    ))
     .with_state(app.clone())
     .merge(mounted.unwrap_or_default())
     .fallback(nothing)

@@ -8,8 +8,8 @@ mod common;
 use journeyman_api::json::{Object, Whole};
 use journeyman_api::{
     Call, Client, ContextDiffQuery, DeleteQuery, EventsQuery, FileQuery, ForkQuery, ForkTask,
-    GraphQuery, HttpTransport, LinesQuery, ListQuery, NewIntervention, NewTask, QueueChange,
-    Request, RetryTask, SearchQuery, StatusWord, SummaryQuery, ToolCalls, ToolStep,
+    GraphQuery, HttpTransport, LinesQuery, ListQuery, MetricsQuery, NewIntervention, NewTask,
+    QueueChange, Request, RetryTask, SearchQuery, StatusWord, SummaryQuery, ToolCalls, ToolStep,
 };
 use journeyman_event::payload::TaskSubmitted;
 use journeyman_event::{ContentHash, Sequence, TaskId};
@@ -326,6 +326,10 @@ fn all_requests() -> Vec<Request> {
         Call::health().request().clone(),
         Call::ready().request().clone(),
         Call::metrics().request().clone(),
+        Call::all_metrics(&MetricsQuery::default())
+            .request()
+            .clone(),
+        Call::timing(task).request().clone(),
     ]
 }
 

@@ -335,16 +335,17 @@ impl Tasks {
         if let Some(limits) = limits.filter(|limits| *limits != state.limits) {
             facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));
         }
-        if state.failed_by_model() && facts.is_empty() {
+        if state.may_be_tried_again() && facts.is_empty() {
             // What takes the failure back.
             let limits = state.limits;
             facts.push(Fact::of_task(Role::User, LimitsChanged { limits }));
         }
         let may_go_on = match &state.ending {
             Some(Ending::Failed { reason, .. }) => match reason {
-                FailureReason::Budget | FailureReason::Timeout | FailureReason::Model => {
-                    !facts.is_empty()
-                }
+                FailureReason::Budget
+                | FailureReason::Timeout
+                | FailureReason::Model
+                | FailureReason::Spending => !facts.is_empty(),
                 FailureReason::Output => out.is_some(),
                 _ => false,
             },

@@ -9,13 +9,42 @@ use journeyman_event::state::{Ending, Status};
 use journeyman_event::{Principal, TaskId, TaskState};
 use journeyman_journal::StreamName;
 use journeyman_queue::{Alert, Removal, RunOutcome, Runner, Stop};
+use journeyman_signal::{Signals, Text, WorkerAssigned, WorkerCompleted};
 use journeyman_workflow::{Control, Error, Fact, Role, StopReason, load};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{TasksOptions, recorder, worker};
 
 /// How long to wait before a task is tried again after a shortage.
 const SHORTAGE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Emits that a run of a task started, and when dropped, that it ended.
+struct MeasuredRun {
+    signals: Signals,
+    task: Text,
+    since: Instant,
+}
+
+impl MeasuredRun {
+    fn begin(signals: &Signals, id: &StreamName) -> Self {
+        let task: Text = id.task_id.as_str().into();
+        let run = Self {
+            signals: signals.clone(),
+            task: Arc::clone(&task),
+            since: Instant::now(),
+        };
+        signals.emit(|| WorkerAssigned { task }.into());
+        run
+    }
+}
+
+impl Drop for MeasuredRun {
+    fn drop(&mut self) {
+        let (task, held) = (Arc::clone(&self.task), self.since.elapsed());
+        self.signals.emit(|| WorkerCompleted { task, held }.into());
+    }
+}
 
 pub(crate) struct TaskRunner {
     pub(crate) options: Arc<TasksOptions>,
@@ -84,6 +113,7 @@ impl Runner for TaskRunner {
             return RunOutcome::Requeue; // nothing is started without one
         };
         let worker = worker(&self.options, worker_context, &principal);
+        let _measured = MeasuredRun::begin(&worker_context.signals, &id);
         let token = CancellationToken::new();
         let told = stop.clone();
         // Asked when the stop is recorded: a stronger reason may have replaced the first.

@@ -8,18 +8,19 @@ use std::time::Duration;
 use crate::answer::is_torn;
 use journeyman_context::Descriptor;
 use journeyman_event::payload::{
-    DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
+    Charge, DeadCodeAnalysis, EffectInterrupted, Interruption, ModelCallCompleted, ModelCallFailed,
     ModelCallStarted, OutputFailed, OutputWritten, TestFailed, TestFailureKind, TestPassed,
     TestResult, TestScope, TestStarted, ToolCompleted, ToolExecuting, ToolOutcome, UnusedCode,
 };
 use journeyman_event::state::{Action, Ending, ModuleState, OpenEffect};
 use journeyman_event::{
-    ContentHash, ModuleName, Principal, Priority, Randomness, TaskId, TaskState, Tokens,
-    last_chars, word,
+    ContentHash, ModuleName, Principal, Priority, Randomness, TaskId, TaskState, TimeSource,
+    Tokens, last_chars, word,
 };
 use journeyman_journal::Journal;
 use journeyman_language::{DeadCode, Runner, TestOutcome, TestReport, of_task};
-use journeyman_llm::{FinishReason, Message, Request};
+use journeyman_llm::{Answer, FinishReason, Message, ModelInfo, Request};
+use journeyman_metrics::Usage;
 
 use journeyman_tools::{CallContext, Completed};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ use crate::layout::{self, Files, module_path, output_files, working_files};
 use crate::notice::{Notice, Notices};
 use crate::output::write_output;
 use crate::slots::{Claim, Slot};
+use crate::telemetry::{self, Waiting, located};
 use crate::worker_context::WorkerContext;
 use crate::workspace::TaskWorkspace;
 
@@ -75,6 +77,7 @@ pub(crate) struct Effects {
     pub(crate) journal: Journal,
     pub(crate) principal: Principal,
     pub(crate) worker_context: WorkerContext,
+    pub(crate) time: Arc<dyn TimeSource>,
     pub(crate) randomness: Arc<dyn Randomness>,
     pub(crate) notices: Notices,
 }
@@ -110,13 +113,25 @@ impl Effects {
             Action::CallModel(call) => {
                 let slot = match slot {
                     CallSlot::Acquired(slot) => slot,
-                    CallSlot::Wanted(claim) => tokio::select! {
-                        slot = self.worker_context.slots.take(claim, priority_of(state), call.purpose) => slot,
-                        () = stop.cancelled() => return Ok(stopped(effect)),
-                    },
+                    CallSlot::Wanted(claim) => {
+                        let context = &self.worker_context;
+                        let waiting = Waiting::begin(&context.signals, effect.intent, call.purpose);
+                        let slot = tokio::select! {
+                            slot = context.slots.take(claim, priority_of(state), call.purpose) => Some(slot),
+                            () = stop.cancelled() => None,
+                        };
+                        drop(waiting);
+                        match slot {
+                            Some(slot) => slot,
+                            None => return Ok(stopped(effect)),
+                        }
+                    }
                 };
+                let context = &self.worker_context;
+                telemetry::batch(&context.signals, &context.slots);
                 let outcome = self.call_model(state, effect, call, stop).await;
                 drop(slot);
+                telemetry::batch(&context.signals, &context.slots);
                 outcome
             }
             Action::RunTests(started) => self.run_tests(task, state, effect, started, stop).await,
@@ -162,8 +177,15 @@ impl Effects {
         };
         // About a token each: what a call that is lost has cost.
         let mut deltas = 0;
+        let context = &self.worker_context;
+        let server = context.models.server(call.model.as_deref());
+        // Remembered since the prompt was built, unless the call is repeated after a crash.
+        let info = context.models.description(call.model.as_deref()).await.ok();
+        let model = info.as_ref().map_or("unknown", |info| &info.name);
+        let mut measured = telemetry::Call::begin(&context.signals, effect.intent, call, model);
         let mut show = |delta: journeyman_llm::Delta<'_>| {
             deltas += 1;
+            measured.piece(delta.text);
             self.notices.emit(|| Notice::Delta {
                 intent: effect.intent,
                 text: delta.text.to_owned(),
@@ -173,10 +195,17 @@ impl Effects {
         self.notices.emit(|| Notice::Asked {
             intent: effect.intent,
         });
-        let server = self.worker_context.models.server(call.model.as_deref());
         let answer = server.answer(&request, &mut show, stop);
         let time_max = Descriptor::of(call.purpose).time_max;
         let result = within(time_max, answer).await;
+        match &result {
+            Some(result) => measured.end(result),
+            None => drop(measured),
+        }
+        let charge = match &result {
+            Some(Ok(answer)) => self.charge(answer, call, info).await,
+            _ => None,
+        };
         if let Some(Ok(answer)) = &result
             && let Some(what) = answer.remark.clone()
         {
@@ -215,6 +244,7 @@ impl Effects {
                     first_token_ms: answer.time_to_first_token_ms,
                     total_ms: answer.total_ms,
                     served_model: answer.served_model,
+                    charge,
                 },
             ),
             Err(journeyman_llm::Error::Interrupted {
@@ -267,6 +297,31 @@ impl Effects {
                 )
             }
         })
+    }
+
+    /// The price of an answer; `None` if the model server does not describe itself any more.
+    async fn charge(
+        &self,
+        answer: &Answer,
+        call: &ModelCallStarted,
+        info: Option<ModelInfo>,
+    ) -> Option<Charge> {
+        let WorkerContext { models, money, .. } = &self.worker_context;
+        let name = call.model.as_deref();
+        let info = match info {
+            Some(info) => info,
+            None => models.description(name).await.ok()?,
+        };
+        let mut at = located(&info, name);
+        if let Some(served) = &answer.served_model {
+            at.model = served;
+        }
+        let usage = Usage {
+            prompt: answer.usage.prompt,
+            cached: answer.usage.cached,
+            completion: answer.usage.completion,
+        };
+        Some(money.charge(at, usage, self.time.now()))
     }
 
     /// The text of a blob that an intent refers to.

@@ -34,6 +34,7 @@ mod slots;
 mod snapshot;
 mod strategy;
 mod summary;
+mod telemetry;
 mod toolbox;
 mod verdict;
 mod work_clock;

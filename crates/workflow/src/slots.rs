@@ -18,6 +18,8 @@ pub struct ModelSlots(Arc<Mutex<Places>>);
 struct Places {
     /// The number of free slots; `None` if unlimited.
     free: Option<usize>,
+    /// The number of slots that are taken.
+    taken: usize,
     /// Waiting calls, the next one first.
     waiting: BTreeMap<Rank, oneshot::Sender<Slot>>,
     arrivals: u64,
@@ -47,6 +49,7 @@ impl ModelSlots {
     pub fn new(calls: Option<usize>) -> Self {
         Self(Arc::new(Mutex::new(Places {
             free: calls.map(|calls| calls.max(1)),
+            taken: 0,
             waiting: BTreeMap::new(),
             arrivals: 0,
         })))
@@ -63,12 +66,16 @@ impl ModelSlots {
         waiting.filter(|sender| !sender.is_closed()).count()
     }
 
+    /// The number of calls that have a slot.
+    pub(crate) fn taken(&self) -> usize {
+        self.places().taken
+    }
+
     /// Waits for a slot. Dropping the future cancels the request.
     pub(crate) async fn take(&self, claim: Claim, task: Priority, purpose: Purpose) -> Slot {
         let waiting = {
             let mut places = self.places();
             match &mut places.free {
-                None => return Slot { of: None },
                 Some(0) => {
                     let (sender, receiver) = oneshot::channel();
                     places.arrivals += 1;
@@ -77,8 +84,9 @@ impl ModelSlots {
                     places.waiting.insert(rank, sender);
                     receiver
                 }
-                Some(free) => {
-                    *free -= 1;
+                free => {
+                    *free = free.map(|free| free - 1);
+                    places.taken += 1;
                     return Slot {
                         of: Some(self.clone()),
                     };
@@ -96,6 +104,7 @@ impl ModelSlots {
                 let mut places = self.places();
                 let Some((_, next)) = places.waiting.pop_first() else {
                     places.free = places.free.map(|free| free + 1);
+                    places.taken -= 1;
                     return;
                 };
                 next
@@ -157,8 +166,10 @@ mod tests {
             waiting.push(call);
         }
         assert_eq!(slots.waiting(), 4);
+        assert_eq!(slots.taken(), 1);
         drop(held);
         futures_util::future::join_all(waiting).await;
+        assert_eq!(slots.taken(), 0);
         let order = order.lock().unwrap();
         assert_eq!(*order, ["critical plan", "code", "late code", "tests"]);
     }
@@ -187,13 +198,11 @@ mod tests {
     async fn without_a_bound_nobody_waits() {
         let slots = ModelSlots::new(None);
         let first = slots.take(Claim::First, Priority::LOW, Purpose::Fix).await;
-        assert!(
-            slots
-                .take(Claim::First, Priority::LOW, Purpose::Fix)
-                .now_or_never()
-                .is_some()
-        );
-        drop(first);
+        let second = slots.take(Claim::First, Priority::LOW, Purpose::Fix);
+        let second = second.now_or_never().unwrap();
+        assert_eq!(slots.taken(), 2);
+        drop((first, second));
+        assert_eq!(slots.taken(), 0);
     }
 
     #[tokio::test]

@@ -95,6 +95,7 @@ impl Worker {
                 journal: journal.clone(),
                 principal: principal.clone(),
                 worker_context,
+                time: Arc::clone(&time),
                 randomness: Arc::clone(&randomness),
                 notices: notices.clone(),
             },

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use journeyman_gateway::Gateway;
 use journeyman_language::Runners;
+use journeyman_metrics::Money;
 use journeyman_sandbox::Sandbox;
+use journeyman_signal::Signals;
 
 use crate::agents::AgentRegistry;
 use crate::slots::ModelSlots;
@@ -26,6 +28,10 @@ pub struct WorkerContext {
     pub strategies: Strategies,
     /// The tools of agents and users.
     pub tools: Toolbox,
+    /// The handle that emits telemetry signals of the work.
+    pub signals: Signals,
+    /// The prices of model calls, and the budgets that limit them.
+    pub money: Money,
     /// The active agents.
     pub agents: AgentRegistry,
     /// The folder that contains the temporary folders for running code.

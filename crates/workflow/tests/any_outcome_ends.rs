@@ -337,6 +337,7 @@ impl Drive {
             seed: 1,
             schema: None,
             model: None,
+            reserved: None,
         };
         self.record(Fact {
             module,
@@ -393,6 +394,7 @@ impl Drive {
                     first_token_ms: 1,
                     total_ms: 2,
                     served_model: None,
+                    charge: None,
                 };
                 self.outcome(effect, completed);
             }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::content::ContentHash;
+use crate::money::PicoUsd;
 use crate::tokens::Tokens;
 
 /// What a model call is for.
@@ -138,6 +139,32 @@ pub struct ModelCallStarted {
     /// The model that is called, by its name in the configuration; `None` for the model that the task was started with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub model: Option<String>,
+    /// What was reserved in budgets for the call; `None` if no budget applies to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reserved: Option<Reserved>,
+}
+
+/// An amount that is reserved in budgets for a call until its outcome is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// The id of the reservation.
+    pub id: String,
+    /// The most that the call may cost.
+    pub usd: PicoUsd,
+}
+
+/// The price of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// The model that answered, as its server calls it.
+    pub model: String,
+    /// The cost; `None` if the model has no known price.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usd: Option<PicoUsd>,
+    /// The source of the price with its version: `local`, `file 2026-11`, `models 2026-11`, `genai-prices 0.2.1`. Empty
+    /// if there is no price.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub price: String,
 }
 
 /// Outcome: the model answered.
@@ -166,6 +193,9 @@ pub struct ModelCallCompleted {
     /// The model that the server says it used, where it calls it otherwise than it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_model: Option<String>,
+    /// The price of the call; `None` for a call of an older version.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub charge: Option<Charge>,
 }
 
 /// Outcome: the call ended without an answer. It may be repeated unless `fatal` is set.

@@ -383,6 +383,8 @@ pub enum FailureReason {
     GivenTests,
     /// The token budget is used up.
     Budget,
+    /// A spending budget refused a model call.
+    Spending,
     /// The time limit is used up.
     Timeout,
     /// The model server refuses the task's calls.

@@ -150,9 +150,9 @@ impl RunRequest {
             Self::Resume(changes) => changes.clone(),
         };
         let may_go_on = match Exit::of(state.ending.as_ref()) {
+            _ if state.may_be_tried_again() => matches!(self, Self::Resume(_)),
             Exit::Limit => changes.limits.is_some_and(|new| is_larger(state, &new)),
             _ if failed_to_write(state) => changes.out.is_some(),
-            _ if state.failed_by_model() => matches!(self, Self::Resume(_)),
             _ => !state.status.is_ended(),
         };
         may_go_on.then_some(changes)

@@ -78,6 +78,7 @@ pub(crate) async fn serve(settings: &Settings, args: ServeArgs) -> anyhow::Resul
         }
     };
     let holder = Holder::start(settings, journal, work_setup, endpoints()?).await?;
+    holder.telemetry.begin()?;
     let recovered = holder.tasks.recover().await?;
     let announced = if is_announced {
         tracing::info!(recovered, "there is space again; tasks continue");

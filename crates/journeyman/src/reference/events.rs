@@ -190,6 +190,7 @@ fn shape(of: &Type, known: &[String]) -> String {
         "u8" | "u16" | "u32" | "u64" | "i64" | "f32" | "f64" | "NonZeroU32" | "Tokens" => {
             "number".to_owned()
         }
+        "PicoUsd" => "text, an amount in US dollars".to_owned(),
         "ModuleName" => "module".to_owned(),
         "TaskId" => "task".to_owned(),
         "Owner" => "owner".to_owned(),

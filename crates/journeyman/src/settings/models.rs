@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 use journeyman_api::Reference;
 use journeyman_event::payload::Purpose;
+use journeyman_metrics::ConfiguredPrice;
 use serde::Deserialize;
 
 /// The most models beside the default.
@@ -32,6 +33,9 @@ pub(crate) struct ModelConfig {
     /// The purposes whose calls it takes. Without any it takes only calls that are too large for the others.
     #[serde(default)]
     pub(crate) purposes: Vec<Purpose>,
+    /// The price of its tokens. Without one, the money file and the providers' prices apply.
+    #[serde(default)]
+    pub(crate) price: Option<ConfiguredPrice>,
 }
 
 fn context() -> u64 {
@@ -76,6 +80,12 @@ pub(super) fn check(models: &[ModelConfig]) -> anyhow::Result<()> {
             "context of {name} is 2048 to 1048576 tokens, not {}",
             model.context
         );
+        if let Some(price) = &model.price {
+            ensure!(
+                !price.version().trim().is_empty(),
+                "the price of {name} needs a version, which is recorded with each call"
+            );
+        }
         if let Some(reference) = &model.api_key {
             let checked = reference.parse::<Reference>().map_err(anyhow::Error::msg);
             checked.with_context(|| format!("api_key of {name}"))?;

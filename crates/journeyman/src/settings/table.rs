@@ -175,6 +175,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "Tools that agents may call if their task names none: names or patterns with *, comma-separated [default: none]; [mcp_servers.NAME] in the configuration file adds the tools of an MCP server",
     },
     Setting {
+        key: "money.file",
+        flag: "money-file",
+        variable: "JOURNEYMAN_MONEY_FILE",
+        value: Some("FILE"),
+        default: "",
+        help: "Prices of models and budgets, a TOML file; providers' prices are known without it, and models of your own cost nothing",
+    },
+    Setting {
         key: "queue.capacity",
         flag: "queue-capacity",
         variable: "JOURNEYMAN_QUEUE_CAPACITY",
@@ -306,6 +314,7 @@ pub(super) const OF_WORK: &[(&str, Unavailable)] = &[
     ("model.slots", Unavailable::Told),
     ("model.idle", Unavailable::Told),
     ("model.required", Unavailable::Told),
+    ("money.file", Unavailable::Told),
     ("queue.capacity", Unavailable::Told),
     ("queue.concurrent", Unavailable::Told),
     ("queue.ageing", Unavailable::Told),
@@ -326,7 +335,7 @@ pub(super) enum Unavailable {
 }
 
 /// Settings that only admins may see, because they reveal something about the server's machine.
-pub(super) const PRIVATE: &[&str] = &["model.url", MCP_SERVERS];
+pub(super) const PRIVATE: &[&str] = &["model.url", "money.file", MCP_SERVERS];
 
 /// The name under which the configured MCP servers are reported, as a comma-separated list of names.
 pub(super) const MCP_SERVERS: &str = "mcp_servers";

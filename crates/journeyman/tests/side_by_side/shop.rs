@@ -18,7 +18,9 @@ use journeyman_llm::{
     Answer, Error, FinishReason, Message, ModelInfo, ModelServer, OnDelta, Request, TokenCount,
     Usage, Window, WindowSource,
 };
+use journeyman_metrics::Money;
 use journeyman_sandbox::{Launcher, Sandbox};
+use journeyman_signal::Signals;
 use journeyman_workflow::{
     AgentRegistry, Control, Fact, ModelSlots, Notices, Recorder, Role, StopReason, Strategies,
     Toolbox, WholeFile, Worker, WorkerContext,
@@ -263,6 +265,8 @@ impl Shop {
                 strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
                 tools: Toolbox::built_in().unwrap(),
                 agents: AgentRegistry::default(),
+                signals: Signals::nowhere(),
+                money: Money::default(),
                 work_folder: work.path().to_owned(),
             },
             model,

@@ -33,6 +33,7 @@ use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::Journal;
 use journeyman_journal_sqlite::Sqlite;
 use journeyman_knowledge::Offline;
+use journeyman_metrics::{Prices, Telemetry};
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, ToolServers,
 };
@@ -139,6 +140,13 @@ impl Server {
             tcp: journeyman_server::TcpProtocols::default(),
             model: "none".to_owned(),
             settings: Vec::new(),
+            telemetry: Telemetry::new(journeyman_metrics::TelemetryOptions {
+                stamp: Arc::new(Stamps),
+                time: Arc::new(Clock),
+                prices: Prices::default(),
+                budgets: Vec::new(),
+            })
+            .unwrap(),
             readiness: Arc::new(Always),
             connections_max: usize::MAX,
             timeouts: ClientTimeouts::default(),

@@ -13,6 +13,7 @@ use journeyman_event::{SeededRandom, TimeSource};
 use journeyman_hooks::{Hooks, HooksOptions};
 use journeyman_journal::{Journal, Memory};
 use journeyman_knowledge::Offline;
+use journeyman_metrics::{Prices, Telemetry};
 use journeyman_server::{
     Auth, ClientTimeouts, Hosts, MountedProtocol, Readiness, ServerOptions, TcpProtocols,
     ToolServers,
@@ -64,6 +65,17 @@ pub(crate) struct Served {
     running: JoinHandle<std::io::Result<()>>,
 }
 
+/// Figures of a clock that stands still.
+fn telemetry() -> Telemetry {
+    let options = journeyman_metrics::TelemetryOptions {
+        stamp: Arc::new(Always),
+        time: Arc::new(Always),
+        prices: Prices::default(),
+        budgets: Vec::new(),
+    };
+    Telemetry::new(options).unwrap()
+}
+
 /// Serves, with these changes to what is usual.
 pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
     let folder = tempfile::tempdir().unwrap();
@@ -87,6 +99,7 @@ pub(crate) async fn serve(change: impl FnOnce(&mut ServerOptions)) -> Served {
         tcp: TcpProtocols::default(),
         model: "none".to_owned(),
         settings: Vec::new(),
+        telemetry: telemetry(),
         readiness: Arc::new(Always),
         connections_max: 100,
         timeouts: ClientTimeouts::default(),

@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use journeyman_context::{BuildError, Descriptor, ToolOffer};
 use journeyman_event::payload::{
-    ContextRefused, ModelCallStarted, ModelChanged, PauseReason, Purpose, SentMessage,
-    ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
+    ContextRefused, FailureReason, ModelCallStarted, ModelChanged, PauseReason, Purpose, Reserved,
+    SentMessage, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
-use journeyman_event::{ContentHash, ModuleName, Payload, TaskState, word};
+use journeyman_event::{
+    ContentHash, EventId, ModuleName, Payload, TaskId, TaskState, Tokens, word,
+};
 use journeyman_journal::Moment;
 use journeyman_knowledge::Graph;
+use journeyman_metrics::{Held, Planned, Refused, Who};
 
 use journeyman_llm::ModelInfo;
 
@@ -17,6 +20,8 @@ use crate::Error;
 use crate::agent_lifecycle::{may_call, started};
 use crate::decide::is_call;
 use crate::fact::{Fact, Role};
+use crate::recorder::Recorded;
+use crate::telemetry::located;
 
 /// How many characters of an unknown tool's name are kept.
 const TOOL_NAME_MAX: usize = 128;
@@ -73,7 +78,8 @@ impl Worker {
                     changed = model_changed(state, &selected.info);
                 }
                 let request = request(selected.info.window.tokens);
-                journeyman_context::build(selected.server, request).await
+                let built = journeyman_context::build(selected.server, request).await;
+                built.map(|built| (built, selected.info))
             }
             Err(error) => {
                 model = models.preferred(purpose).map(str::to_owned);
@@ -81,7 +87,7 @@ impl Worker {
             }
         };
         task_run.model.clone_from(&model);
-        let built = match built {
+        let (built, info) = match built {
             Ok(built) => built,
             Err(BuildError::Count(error)) if error.is_transient() => {
                 let (reason, problem) = (PauseReason::ModelUnreachable, error.to_string());
@@ -112,6 +118,40 @@ impl Worker {
         if is_beside && built.prompt_tokens + built.max_tokens > state.token_budget_free() {
             return Ok(false);
         }
+        let bytes = built.messages.iter().map(|message| message.content.len());
+        let bytes = Tokens(bytes.sum::<usize>() as u64);
+        let planned = Planned {
+            at: located(&info, model.as_deref()),
+            // No text has more tokens than bytes; the chat template may add some.
+            prompt: bytes.max(built.prompt_tokens),
+            max_tokens: built.max_tokens,
+        };
+        // The journal may have to be read first; a stop does not wait for that.
+        let reserving = task_run
+            .cancel
+            .run_until_cancelled(self.reserve(task_run.task, planned));
+        let Some(reserved) = reserving.await else {
+            return Ok(true);
+        };
+        let reserved = match reserved {
+            Ok(reserved) => reserved,
+            // The calls in progress may cost less than what is reserved for them.
+            Err(_) if is_beside => return Ok(false),
+            Err(refusal) => {
+                let refused = ContextRefused {
+                    purpose,
+                    reason: FailureReason::Spending,
+                    detail: refusal.to_string(),
+                };
+                let fact = Fact {
+                    module,
+                    ..Fact::of_task(Role::Conductor, refused)
+                };
+                self.record(task_run, vec![fact]).await?;
+                return Ok(true);
+            }
+        };
+        let (held, reserved) = reserved.unzip();
         let mut blobs = Vec::new();
         let mut keep = |text: String| {
             let hash = ContentHash::of(text.as_bytes());
@@ -137,6 +177,7 @@ impl Worker {
             seed: self.recorder.randomness.next_u64() >> 33,
             schema,
             model,
+            reserved,
         };
         let changed = changed.map(|changed| Fact::of_task(Role::Conductor, changed));
         let mut facts: Vec<Fact> = changed.into_iter().chain(agent_started).collect();
@@ -148,8 +189,32 @@ impl Worker {
             module,
             ..Fact::of_task(role, started)
         });
-        self.record_with(task_run, facts, blobs).await?;
+        let recorded = self.record_with(task_run, facts, blobs).await?;
+        if let Some(held) = held
+            && recorded == Recorded::Appended
+        {
+            held.keep();
+        }
         Ok(true)
+    }
+
+    /// Reserves the most that a call may cost, if a budget applies to it.
+    async fn reserve(
+        &self,
+        task: &TaskId,
+        planned: Planned<'_>,
+    ) -> Result<Option<(Held, Reserved)>, Refused> {
+        let who = Who {
+            owner: self.recorder.principal.owner().as_str().into(),
+            task: task.as_str().into(),
+        };
+        let money = &self.effects.worker_context.money;
+        if !money.is_limited(&who) {
+            return Ok(None);
+        }
+        let id = EventId::new(&*self.recorder.time, &*self.recorder.randomness);
+        let now = self.recorder.time.now();
+        money.reserve(&who, planned, id.to_string(), now).await
     }
 
     /// The knowledge graph at the task's current state, if prompts for this purpose use it.

@@ -175,11 +175,11 @@ fn hints(resume: &str, state: &TaskState) -> Vec<String> {
             format!("`{resume} --out DIR` writes the result elsewhere"),
         ),
         (
-            Exit::of(state.ending.as_ref()) == Exit::Limit,
+            Exit::of(state.ending.as_ref()) == Exit::Limit && !state.may_be_tried_again(),
             format!("`{resume}` with a larger limit goes on"),
         ),
         (
-            state.failed_by_model(),
+            state.may_be_tried_again(),
             format!("`{resume}` tries it again"),
         ),
     ];

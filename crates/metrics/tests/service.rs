@@ -1,0 +1,596 @@
+//! The service through its public interface: signals and a journal in, figures out, each known in advance.
+
+#![allow(clippy::unwrap_used, clippy::float_cmp)] // a test fails by panicking
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use journeyman_bus::Stamp;
+use journeyman_event::payload::{
+    Charge, EffectRetried, FailureReason, ModelCallCompleted, ModelCallFailed, ModelCallStarted,
+    Purpose, Reserved, TaskComplete, TaskFailed, TaskStarted, TaskSubmitted, TestPassed,
+    Verification,
+};
+use journeyman_event::{
+    Draft, EventId, NewEvent, Owner, Payload, PicoUsd, Principal, SeededRandom, SteppedTime,
+    TaskId, TimeSource, Tokens, VectorClock,
+};
+use journeyman_journal::{Append, Expected, Journal, Memory};
+use journeyman_metrics::{
+    Format, ModelAt, Names, Planned, Prices, Refused, Report, Telemetry, TelemetryOptions, Who,
+};
+use journeyman_signal::{
+    Key, RequestCompleted, RequestFailed, RequestStarted, Signal, Signals, StreamCompleted,
+    StreamFirstToken, StreamStarted, StreamTokenGenerated,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The clock of the tests: the evening of the day that is written about.
+struct Evening;
+
+impl TimeSource for Evening {
+    fn now(&self) -> Timestamp {
+        "2025-12-31T23:59:00Z".parse().unwrap()
+    }
+}
+
+impl Stamp for Evening {
+    fn id(&self) -> Uuid {
+        Uuid::nil()
+    }
+
+    fn now(&self) -> Timestamp {
+        TimeSource::now(self)
+    }
+}
+
+const MONEY: &str = r#"
+version = "1"
+[[price]]
+model = "small"
+input = "1"
+output = "2"
+
+[[budget]]
+name = "each"
+owner = "*"
+limit = "1000"
+period = "monthly"
+mode = "hard"
+
+[[budget]]
+name = "tiny"
+owner = "bo"
+limit = "0.000001"
+period = "total"
+mode = "hard"
+"#;
+
+fn telemetry(money: &str) -> Telemetry {
+    let (prices, budgets) = Prices::parse(money).unwrap();
+    let options = TelemetryOptions {
+        stamp: Arc::new(Evening),
+        time: Arc::new(Evening),
+        prices,
+        budgets,
+    };
+    Telemetry::new(options).unwrap()
+}
+
+/// Report that fulfil this, as soon as they do.
+async fn until(telemetry: &Telemetry, what: &str, fits: impl Fn(&Report) -> bool) -> Report {
+    let began = Instant::now();
+    loop {
+        let figures = telemetry.report().unwrap();
+        if fits(&figures) {
+            return figures;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "never {what}: {}",
+            figures.to_json()
+        );
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Writes events of tasks.
+struct Author {
+    journal: Journal,
+    random: SeededRandom,
+    time: SteppedTime,
+}
+
+impl Author {
+    fn new() -> Self {
+        let random = SeededRandom::new(1);
+        Self {
+            journal: Journal::open(Arc::new(Memory::new()), &random).unwrap(),
+            random,
+            time: SteppedTime::default(),
+        }
+    }
+
+    fn id(&self) -> EventId {
+        EventId::new(&self.time, &self.random)
+    }
+
+    async fn write(
+        &self,
+        (owner, task): (&str, &str),
+        at: Timestamp,
+        cause: Option<EventId>,
+        payload: impl Into<Payload>,
+    ) -> EventId {
+        let (owner, task_id) = (Owner::new(owner).unwrap(), TaskId::new(task).unwrap());
+        let id = self.id();
+        let draft = Draft {
+            id,
+            task_id: task_id.clone(),
+            owner: owner.clone(),
+            module: None,
+            occurred_at: at,
+            actor: "conductor".to_owned(),
+            clock: VectorClock::default(),
+            causation_id: cause,
+            code_version: 0,
+            code_hash: None,
+            payload: payload.into(),
+        };
+        let append = Append {
+            task_id,
+            expected: Expected::Any,
+            events: vec![NewEvent::new(draft, at).unwrap()],
+            blobs: Vec::new(),
+            summary: None,
+        };
+        self.journal
+            .append(&Principal::user(owner), append)
+            .await
+            .unwrap();
+        id
+    }
+
+    /// One task with one call that was answered and one that failed or was cut off and made again.
+    async fn task(&self, number: i64) {
+        let owner = if number % 4 == 0 { "bo" } else { "ada" };
+        let task = format!("t-{number}");
+        let stream = (owner, task.as_str());
+        let morning: Timestamp = "2025-12-31T00:00:00Z".parse().unwrap();
+        let at = |seconds: i64| morning + SignedDuration::from_secs(number * 60 + seconds);
+        let model = if number % 3 == 0 { "large" } else { "small" };
+        self.write(stream, at(0), None, TaskSubmitted::of("x"))
+            .await;
+        let started = TaskStarted {
+            model: model.to_owned(),
+            server: "openai-compatible".to_owned(),
+            window: Tokens(8_192),
+            sandbox: "landlock".to_owned(),
+            tools: Vec::new(),
+            strategy: None,
+        };
+        self.write(stream, at(1), None, started).await;
+        let cost = PicoUsd(u128::try_from(number).unwrap() * 1_000 + 7);
+        let call = self.write(stream, at(2), None, call(number)).await;
+        if number % 5 == 0 {
+            let failed = ModelCallFailed {
+                problem: format!("no answer from 10.0.0.{} after {number} s", number % 250),
+                tokens: Tokens(if number % 10 == 0 { 50 } else { 0 }),
+                fatal: false,
+            };
+            self.write(stream, at(3), Some(call), failed).await;
+            let failed = TaskFailed {
+                reason: FailureReason::Attempts,
+                detail: format!("{number} calls brought nothing of use"),
+            };
+            self.write(stream, at(4), None, failed).await;
+            return;
+        }
+        if number % 7 == 0 {
+            self.write(stream, at(3), Some(call), EffectRetried { attempt: 2 })
+                .await;
+        }
+        let completed = ModelCallCompleted {
+            text: "y".to_owned(),
+            cut_short: false,
+            repeated: None,
+            prompt_tokens: Tokens(100),
+            cached_tokens: Tokens(if number % 2 == 0 { 64 } else { 0 }),
+            completion_tokens: Tokens(20),
+            exact: true,
+            first_token_ms: 10,
+            total_ms: 1_000,
+            charge: Some(Charge {
+                model: model.to_owned(),
+                usd: (model == "small").then_some(cost),
+                price: if model == "small" { "file 1" } else { "" }.to_owned(),
+            }),
+        };
+        self.write(stream, at(4), Some(call), completed).await;
+        let passed = TestPassed {
+            tests: Vec::new(),
+            idle: Vec::new(),
+            skipped: Vec::new(),
+            wall_ms: 250,
+        };
+        self.write(stream, at(5), None, passed).await;
+        let verification = Verification::GivenTests;
+        self.write(stream, at(6), None, TaskComplete { verification })
+            .await;
+    }
+}
+
+fn call(number: i64) -> ModelCallStarted {
+    ModelCallStarted {
+        purpose: if number % 2 == 0 {
+            Purpose::Code
+        } else {
+            Purpose::Plan
+        },
+        messages: Vec::new(),
+        prompt_tokens: Tokens(100),
+        exact: true,
+        max_tokens: Tokens(50),
+        temperature: 0.2,
+        seed: 1,
+        schema: None,
+        model: None,
+        reserved: Some(Reserved {
+            id: format!("r-{number}"),
+            usd: PicoUsd(1_000_000),
+        }),
+    }
+}
+
+/// What survives a restart.
+fn durable(figures: &Report) -> Value {
+    let mut figures = figures.to_json();
+    for part in ["costs", "errors", "budgets", "caches", "work", "models"] {
+        assert!(!figures[part].is_null(), "{part}");
+    }
+    json!({
+        "costs": figures["costs"].take(),
+        "errors": figures["errors"].take(),
+        "budgets": figures["budgets"].take(),
+        "caches": figures["caches"].take(),
+        "work": figures["work"].take(),
+        "models": figures["models"].take(),
+    })
+}
+
+#[tokio::test]
+async fn a_day_of_mixed_traffic_has_the_figures_that_were_written_and_a_restart_has_the_same() {
+    const TASKS: i64 = 400;
+    let author = Author::new();
+    let live = telemetry(MONEY);
+    live.attach(author.journal.clone()).unwrap();
+    live.catch_up().await.unwrap();
+    for number in 0..TASKS {
+        author.task(number).await;
+    }
+    let all = |figures: &Report| {
+        let ended =
+            ["task.completed", "task.failed"].map(|kind| figures.work.happened.get(kind).copied());
+        ended.into_iter().flatten().sum::<u64>() == TASKS.unsigned_abs()
+    };
+    let figures = until(&live, "complete", all).await;
+
+    // Every fifth task fails, and of those every second had used 50 tokens.
+    let answered: Vec<i64> = (0..TASKS).filter(|number| number % 5 != 0).collect();
+    let priced = answered.iter().filter(|number| *number % 3 != 0);
+    let usd: u128 = priced
+        .clone()
+        .map(|number| u128::try_from(*number).unwrap() * 1_000 + 7)
+        .sum();
+    let total = figures.costs.total;
+    assert_eq!(total.calls, 320 + 40);
+    assert_eq!(total.prompt_tokens, 32_000);
+    assert_eq!(total.completion_tokens, 320 * 20 + 40 * 50);
+    assert_eq!(total.cached_tokens, 160 * 64);
+    // A call that broke off counts with what it had set aside.
+    assert_eq!(total.usd, PicoUsd(usd + 40 * 1_000_000));
+    assert_eq!(total.unpriced_calls, 320 - priced.count() as u64);
+    assert_eq!(figures.costs.by_day["2025-12-31"], total);
+    assert_eq!(figures.errors.by_error["model_call_failed"], 80);
+    assert_eq!(figures.errors.by_error["task_attempts"], 80);
+    // Plan and code are two endpoints; what differs from call to call makes no group.
+    let groups = figures
+        .errors
+        .groups
+        .iter()
+        .map(|group| (group.message.as_str(), group.count));
+    assert_eq!(
+        groups.collect::<std::collections::BTreeSet<_>>(),
+        [
+            ("<number> calls brought nothing of use", 80),
+            ("no answer from <ip> after <duration>", 40),
+        ]
+        .into()
+    );
+    assert_eq!(figures.work.happened["task.completed"], 320);
+    assert_eq!(figures.work.sandbox_runs["passed"], 320);
+    assert_eq!(
+        figures.errors.recoveries_succeeded,
+        figures.errors.recoveries_attempted
+    );
+    assert_eq!(figures.budgets.len(), 3);
+    let spent: PicoUsd = figures
+        .budgets
+        .iter()
+        .filter(|one| one.budget == "each")
+        .map(|one| one.spent_usd)
+        .sum();
+    assert_eq!(spent, total.usd);
+    assert!(
+        figures
+            .budgets
+            .iter()
+            .all(|one| one.reserved_usd == PicoUsd::ZERO)
+    );
+    let lost = figures
+        .subscribers
+        .iter()
+        .map(|one| one.dropped + one.failed);
+    assert_eq!(lost.sum::<u64>(), 0);
+    live.close().await;
+
+    let again = telemetry(MONEY);
+    again.attach(author.journal.clone()).unwrap();
+    again.catch_up().await.unwrap();
+    assert_eq!(durable(&again.report().unwrap()), durable(&figures));
+}
+
+fn who(owner: &str) -> Who {
+    Who {
+        owner: owner.into(),
+        task: "t-1".into(),
+    }
+}
+
+const PLANNED: Planned<'_> = Planned {
+    at: ModelAt {
+        configured: None,
+        model: "small",
+        server: "openai-compatible",
+        url: "https://models.example.com/v1",
+    },
+    prompt: Tokens(100),
+    max_tokens: Tokens(50),
+};
+
+#[tokio::test]
+async fn a_call_is_refused_by_what_an_earlier_process_spent_and_had_set_aside() {
+    let author = Author::new();
+    // 1 USD a million tokens: 0.000001 USD is the budget, and what was set aside takes it all.
+    let at: Timestamp = "2025-12-31T12:00:00Z".parse().unwrap();
+    let open = author.write(("bo", "t-1"), at, None, call(1)).await;
+    let telemetry = telemetry(MONEY);
+    telemetry.attach(author.journal.clone()).unwrap();
+    let money = telemetry.money();
+    let now = TimeSource::now(&Evening);
+    assert!(money.is_limited(&who("bo")));
+    let refused = money
+        .reserve(&who("bo"), PLANNED, "n-1".to_owned(), now)
+        .await
+        .unwrap_err();
+    let Refused::Spent { budget, wanted, .. } = &refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(
+        (&**budget, *wanted),
+        ("tiny", PicoUsd(100 * 1_000_000 + 50 * 2_000_000))
+    );
+    let ada = money
+        .reserve(&who("ada"), PLANNED, "n-2".to_owned(), now)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(ada.1.usd, *wanted);
+    drop(ada);
+    let failed = ModelCallFailed {
+        problem: "x".to_owned(),
+        tokens: Tokens::ZERO,
+        fatal: false,
+    };
+    author.write(("bo", "t-1"), at, Some(open), failed).await;
+    until(&telemetry, "settled", |figures| {
+        figures
+            .budgets
+            .iter()
+            .all(|one| one.reserved_usd == PicoUsd::ZERO)
+    })
+    .await;
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A request whose stream has these pieces.
+fn stream(signals: &Signals, key: u128, pieces: u64) {
+    let key = Key(key);
+    let tell = |signal: Signal| signals.emit(|| signal);
+    tell(
+        StreamStarted {
+            key,
+            model: "m".into(),
+        }
+        .into(),
+    );
+    tell(
+        StreamFirstToken {
+            key,
+            after: ms(200),
+        }
+        .into(),
+    );
+    for piece in 1..pieces {
+        tell(
+            StreamTokenGenerated {
+                key,
+                after: ms(200 + 40 * piece),
+                tokens: 1,
+            }
+            .into(),
+        );
+    }
+    let after = ms(200 + 40 * (pieces - 1));
+    tell(
+        StreamCompleted {
+            key,
+            after,
+            tokens: pieces,
+        }
+        .into(),
+    );
+}
+
+fn request(signals: &Signals, key: u128, error: Option<&str>) {
+    let (key, endpoint, model) = (Key(key), "workflow/code".into(), Some("m".into()));
+    let (took, clone) = (ms(100), || ("workflow/code".into(), Some("m".into())));
+    signals.emit(|| {
+        RequestStarted {
+            key,
+            endpoint,
+            model,
+        }
+        .into()
+    });
+    let (endpoint, model) = clone();
+    signals.emit(|| match error {
+        None => RequestCompleted {
+            key,
+            endpoint,
+            model,
+            took,
+        }
+        .into(),
+        Some(error) => RequestFailed {
+            key,
+            endpoint,
+            model,
+            took,
+            error: error.into(),
+        }
+        .into(),
+    });
+}
+
+#[tokio::test]
+async fn fifty_requests_ten_streams_and_five_errors_are_counted_as_they_were() {
+    let telemetry = telemetry("");
+    let signals = telemetry.signals();
+    request(&signals, 999, None); // nobody listens yet
+    telemetry.begin().unwrap();
+    for number in 0..50 {
+        request(
+            &signals,
+            number,
+            (number % 10 == 0).then_some("unreachable"),
+        );
+    }
+    for number in 100..110 {
+        stream(&signals, number, 11);
+    }
+    let figures = until(&telemetry, "counted", |figures| {
+        figures
+            .streaming
+            .models
+            .first()
+            .is_some_and(|model| model.completed == 10)
+            && figures
+                .requests
+                .endpoints
+                .first()
+                .is_some_and(|one| one.completed + one.failed == 50)
+            && figures
+                .objectives
+                .first()
+                .is_some_and(|one| one.good + one.bad == 50)
+    })
+    .await;
+    let endpoint = &figures.requests.endpoints[0];
+    assert_eq!((endpoint.completed, endpoint.failed), (45, 5));
+    assert_eq!(endpoint.time.p99, Some(0.1));
+    let model = &figures.streaming.models[0];
+    assert_eq!((model.tokens, model.stalls, model.good), (110, 0, 10));
+    assert_eq!(model.time_to_first_token.p50, Some(0.2));
+    assert_eq!(model.inter_token_latency.p90, Some(0.04));
+    assert_eq!(model.inter_chunk_latency.count, 100);
+    assert_eq!(model.decode_tokens_per_second.p50, Some(25.0));
+    let objective = &figures.objectives[0];
+    assert_eq!((objective.good, objective.bad), (45, 5));
+    assert!(
+        (objective.burn_rates["1h"] - 10.0).abs() < 1e-9,
+        "{objective:?}"
+    );
+
+    let page = telemetry
+        .exposition(Format::Prometheus, Names::Vllm, Vec::new())
+        .unwrap();
+    for line in [
+        "# TYPE journeyman_requests_total counter",
+        "journeyman_requests_total{endpoint=\"workflow/code\",outcome=\"completed\"} 45",
+        "journeyman_request_errors_total{endpoint=\"workflow/code\",error=\"unreachable\"} 5",
+        "journeyman_time_to_first_token_seconds_bucket{model=\"m\",le=\"0.25\"} 10",
+        "journeyman_time_to_first_token_seconds_count{model=\"m\"} 10",
+        "vllm:time_to_first_token_seconds_count{model_name=\"m\"} 10",
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line}\n{page}");
+    }
+    let open = telemetry
+        .exposition(Format::OpenMetrics, Names::Own, Vec::new())
+        .unwrap();
+    assert!(
+        open.ends_with("# EOF\n") && !open.contains("vllm:"),
+        "{open}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_threads_of_ten_thousand_signals_are_all_counted_or_counted_as_dropped() {
+    let telemetry = telemetry("");
+    telemetry.begin().unwrap();
+    let handles: Vec<_> = (0..20_u128)
+        .map(|thread| {
+            let (signals, telemetry) = (telemetry.signals(), telemetry.clone());
+            std::thread::spawn(move || {
+                for number in 0..10_000 {
+                    let key = Key((thread << 64) | number);
+                    let signal = || RequestCompleted {
+                        key,
+                        endpoint: "e".into(),
+                        model: None,
+                        took: ms(1),
+                    };
+                    signals.emit(|| signal().into());
+                    if number % 2_500 == 0 {
+                        drop(telemetry.exposition(Format::Prometheus, Names::Own, Vec::new()));
+                    }
+                }
+            })
+        })
+        .collect();
+    for handle in handles {
+        handle.join().unwrap();
+    }
+    let figures = until(&telemetry, "all taken", |figures| {
+        figures.subscribers.iter().all(|one| one.waiting == 0)
+            && figures
+                .subscribers
+                .iter()
+                .filter(|one| one.name == "requests")
+                .all(|one| one.delivered + one.dropped == 200_000)
+    })
+    .await;
+    let dropped: u64 = figures
+        .subscribers
+        .iter()
+        .filter(|one| one.name == "requests")
+        .map(|one| one.dropped)
+        .sum();
+    assert_eq!(figures.requests.endpoints[0].completed + dropped, 200_000);
+    assert_eq!(figures.requests.endpoints[0].failed, 0);
+}
