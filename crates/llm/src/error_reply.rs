@@ -58,6 +58,7 @@ const TOO_LONG: &[&str] = &[
     "reduce the length",
     "max_new_tokens` must be",
     "request too large",
+    "too large to process",
     "too many tokens",
     "n_ctx",
 ];

@@ -232,7 +232,7 @@ async fn read_reply(response: Response) -> ErrorReply {
 }
 
 /// Reads a response body as text, up to `bytes_max` and within the timeout for questions.
-async fn text(response: Response, bytes_max: usize) -> Result<String, reqwest::Error> {
+pub(crate) async fn text(response: Response, bytes_max: usize) -> Result<String, reqwest::Error> {
     let mut bytes = Vec::new();
     let mut stream = response.bytes_stream();
     let read = async {

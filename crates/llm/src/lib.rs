@@ -8,6 +8,7 @@
 mod calls;
 mod catalogue;
 mod connect;
+mod embedding;
 mod error;
 mod error_reply;
 mod estimate;
@@ -30,6 +31,7 @@ pub use catalogue::{CataloguedModel, catalogue};
 pub use connect::{
     Connected, Connection, FoundServer, LazyServer, check, connect, describe, discover_servers,
 };
+pub use embedding::{EmbedError, Embedder, batch_len};
 pub use error::Error;
 pub use estimate::Estimator;
 pub use http::shown;
@@ -43,6 +45,6 @@ pub use model::{
 };
 pub use models::{Model, ModelState, Models};
 pub use ollama::{Ollama, OllamaOptions};
-pub use openai::{OpenAi, OpenAiOptions};
+pub use openai::{EmbedderOptions, OpenAi, OpenAiEmbedder, OpenAiOptions};
 pub use served::other_model;
 pub use source::{FileSelector, Source};

@@ -467,7 +467,7 @@ fn is_too_old(version: &str) -> bool {
 }
 
 /// Converts a setting to the base URL.
-fn root(url: &str) -> Result<String, Error> {
+pub(crate) fn root(url: &str) -> Result<String, Error> {
     let trimmed = url.trim().trim_end_matches('/');
     if trimmed.starts_with("http://") || trimmed.starts_with("https://") {
         return Ok(trimmed.strip_suffix("/v1").unwrap_or(trimmed).to_owned());

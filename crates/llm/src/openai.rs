@@ -2,6 +2,7 @@
 //! other module knows this format. It is lenient in what it accepts and exact in what it reports.
 
 mod chunk;
+mod embeddings;
 mod parameters;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use crate::{
     Usage, Window, WindowSource, llama_cpp,
 };
 use chunk::{Broken, Reported};
+pub use embeddings::{EmbedderOptions, OpenAiEmbedder};
 use parameters::Parameter;
 
 /// If a server rejects a request as too long without a number, this percentage of it is tried next ...

@@ -1,5 +1,7 @@
 //! A model server whose every byte is scripted.
 
+#![allow(dead_code)] // not every test file uses everything
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
