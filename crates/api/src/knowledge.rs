@@ -180,17 +180,51 @@ pub struct HitView {
     pub summary: String,
     /// The position of the event with the full content.
     pub sequence: Option<u64>,
-    /// The BM25 score; comparable only within one search.
+    /// The score by which the results are ordered; comparable only within one search.
     pub score: f64,
+    /// The similarity to the words, -1 to 1, if the node was found by meaning; how much a number means depends on
+    /// the embedding model.
+    #[serde(default)]
+    pub similarity: Option<f32>,
 }
 
 /// The results of a search over all tasks.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct SearchView {
     /// The best matches first.
     pub hits: Vec<HitView>,
     /// The number of changed tasks that are not re-indexed yet. The next search continues with them.
     pub behind: usize,
+    /// Whether the search was by meaning too, and what is left to do for that.
+    #[serde(default)]
+    pub meaning: MeaningView,
+}
+
+/// Whether a search was by meaning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MeaningState {
+    /// No embedding model is configured: the search was by words.
+    #[default]
+    Off,
+    /// The search was by words and by meaning.
+    Used,
+    /// The embedding model could not be asked: the search was by words alone.
+    Failed,
+}
+
+/// The part of an embedding model in a search.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MeaningView {
+    /// Whether the search was by meaning.
+    pub state: MeaningState,
+    /// The name of the embedding model, if it was used.
+    pub model: Option<String>,
+    /// The number of nodes that have no vector yet and were searched by words alone. The next search continues with
+    /// them.
+    pub behind: usize,
+    /// What failed, if anything did.
+    pub problem: Option<String>,
 }
 
 /// Query parameters of a comparison of two model calls.

@@ -38,8 +38,8 @@ pub use http_transport::{HttpTransport, Watch, etag_of};
 pub use interventions::{NewIntervention, Nothing};
 pub use knowledge::{
     ContextDiff, ContextDiffQuery, ContextHead, FoundView, GraphQuery, GraphView, HitView,
-    LinkView, NodeView, PieceChangeView, RelatedNodeView, RelatedView, SearchQuery, SearchView,
-    SummaryQuery, SummaryView,
+    LinkView, MeaningState, MeaningView, NodeView, PieceChangeView, RelatedNodeView, RelatedView,
+    SearchQuery, SearchView, SummaryQuery, SummaryView,
 };
 pub use limits::{CheckedTask, LimitError};
 pub use problem::Problem;

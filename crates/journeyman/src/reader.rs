@@ -122,10 +122,7 @@ impl Reader {
         query: &SearchQuery,
     ) -> anyhow::Result<SearchView> {
         match self {
-            Self::Nothing => Ok(SearchView {
-                hits: Vec::new(),
-                behind: 0,
-            }),
+            Self::Nothing => Ok(SearchView::default()),
             Self::Journal(journal) => {
                 let limit = query.limit.unwrap_or(usize::MAX);
                 let (known, me) = (offline(settings), Principal::local());

@@ -4,8 +4,8 @@
 //! Floor 3. [`Knowledge`] is a projection of a task's events. The same events give the same graph,
 //! whether they are applied one by one or at once ([`rebuild`] reads them from the journal up to any moment). A
 //! [`Graph`] is assembled from it: links are resolved by name from the outlines that `syntax` extracts from code.
-//! This crate calls no model, runs no code and does not write to the journal. [`Offline`] is a search index over all
-//! tasks that can be deleted at any time.
+//! This crate calls no model but the embedding model of a search, runs no code and does not write to the journal.
+//! [`Offline`] is a search index over all tasks that can be deleted at any time.
 //!
 //! To add a kind of node: add a variant of [`Kind`], collect its data in `projection.rs`, and create its node and links in
 //! `link.rs`.
@@ -30,7 +30,7 @@ mod words;
 pub use difference::{Change, Difference, PieceChange, difference};
 pub use graph::{Graph, NotFound};
 pub use node::{Kind, Link, Missing, Node, NodeId, Relation};
-pub use offline::{FoundAcross, Hit, Offline, OfflineError};
+pub use offline::{FoundAcross, Hit, Meaning, Offline, OfflineError};
 pub use projection::Knowledge;
 pub use rebuild::rebuild;
 pub use related::{Depth, Related, RelatedNode, Step, Walk};

@@ -4,47 +4,45 @@
 //! It is a cache. It is rebuilt from the journal if the file is damaged, belongs to another journal or was
 //! written by another version. It is updated on each search, so the workflow neither feeds it nor
 //! waits for it. Erased tasks are removed from it ([`Offline::forget`]).
+//!
+//! Search is by words (BM25), and also by meaning where there is an embedding model: the file has a vector of each
+//! node, and the two rankings are fused.
+
+mod file;
+mod fuse;
+mod meaning;
+mod rows;
+mod vectors;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use journeyman_event::{Owner, Principal, Sequence, TaskId};
+use journeyman_event::{Principal, Sequence, TaskId};
 use journeyman_journal::{Error as JournalError, Journal, StreamName};
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
-};
+use journeyman_llm::Embedder;
+use rusqlite::Connection;
 use thiserror::Error;
 
-use crate::projection::Knowledge;
+use self::file::{aside, is_damage, opened, put_aside};
+use self::fuse::fuse;
+pub use self::meaning::Meaning;
+use self::meaning::{Wanted, wanted};
+use self::rows::{by_words, indexed, node, put, removed};
+use self::vectors::Vectors;
 use crate::rebuild::rebuild;
 use crate::words::words;
 
-/// The format version. A file with another version is rebuilt.
-const FORMAT: i64 = 1;
 /// The most tasks that one search re-indexes, most recently changed first. The next search continues.
 const TASKS_MAX: usize = 200;
 /// The most results of a search.
 const FOUND_MAX: usize = 1_000;
-/// The suffix of a damaged file that was moved aside.
-const DAMAGED: &str = "damaged";
-
-const SCHEMA: &str = "
-    CREATE TABLE about (store TEXT NOT NULL);
-    CREATE TABLE tasks (
-        id INTEGER PRIMARY KEY, owner TEXT NOT NULL, task TEXT NOT NULL, sequence INTEGER NOT NULL,
-        UNIQUE (owner, task)
-    );
-    CREATE TABLE nodes (
-        id INTEGER PRIMARY KEY, task INTEGER NOT NULL REFERENCES tasks, node TEXT NOT NULL, kind TEXT NOT NULL,
-        summary TEXT NOT NULL, sequence INTEGER
-    );
-    CREATE INDEX nodes_of_task ON nodes (task);
-    CREATE VIRTUAL TABLE words USING fts5(name, summary);
-    INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
-";
+/// How many of the best results by words are ranked together with those by meaning, if fewer are wanted.
+const FUSED_MIN: usize = 100;
+/// The most results by meaning. Something is nearest to any words, however little they have to do with it.
+const NEAREST_MAX: usize = 50;
 
 /// Why a search failed.
 #[derive(Debug, Error)]
@@ -80,6 +78,8 @@ pub struct FoundAcross {
     pub hits: Vec<Hit>,
     /// The number of changed tasks that are not re-indexed yet. The next search continues with them.
     pub behind: usize,
+    /// Whether the search was by meaning too.
+    pub meaning: Meaning,
 }
 
 /// A node that matches the search.
@@ -95,15 +95,29 @@ pub struct Hit {
     pub summary: String,
     /// The event with the full content.
     pub sequence: Option<Sequence>,
-    /// The BM25 score; comparable only within one search.
+    /// The score by which the results are ordered; comparable only within one search. It is the BM25 score of a search
+    /// by words, and the fused one of a search by words and by meaning.
     pub score: f64,
+    /// The similarity to what was searched for, -1 to 1, if the node was found by meaning. How much a number means
+    /// depends on the embedding model.
+    pub similarity: Option<f32>,
 }
 
 /// A handle of the index. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Offline {
     file: PathBuf,
-    open: Arc<Mutex<Option<Connection>>>,
+    embedder: Option<Arc<dyn Embedder>>,
+    open: Arc<Mutex<Option<Open>>>,
+    /// Held by the one search that makes vectors.
+    making: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The open index.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    vectors: Vectors,
 }
 
 impl Offline {
@@ -111,11 +125,25 @@ impl Offline {
     pub fn at(file: PathBuf) -> Self {
         Self {
             file,
+            embedder: None,
             open: Arc::default(),
+            making: Arc::default(),
         }
     }
 
-    /// Searches all tasks of the principal for words. Returns at most `limit` nodes. Updates the index first.
+    /// The same, with an embedding model that searches ask.
+    pub fn with_embedder(self, embedder: Arc<dyn Embedder>) -> Self {
+        Self {
+            embedder: Some(embedder),
+            ..self
+        }
+    }
+
+    /// Searches all tasks of the principal by words, and by meaning if there is an embedding model. Returns at most
+    /// `limit` nodes. Updates the index first.
+    ///
+    /// The embedding model is waited for at most 2 s, and then for another 2 s if nodes have no vectors yet. If it
+    /// fails, the search is by words, which is told in the result and is no error.
     pub async fn search(
         &self,
         journal: &Journal,
@@ -124,10 +152,95 @@ impl Offline {
         limit: usize,
     ) -> Result<FoundAcross, OfflineError> {
         let owner = principal.owner().clone();
+        let store = journal.store_id();
+        let behind = self.catch_up(journal, principal).await?;
+        let limit = limit.min(FOUND_MAX);
+        let by_meaning = match &self.embedder {
+            Some(embedder) if !text.trim().is_empty() => {
+                Some(wanted(embedder.as_ref(), &owner, text).await)
+            }
+            _ => None,
+        };
+        let terms = words(text);
+        let (hits, meaning) = match by_meaning {
+            Some(Ok(wanted)) => self.fused(store, wanted, terms, limit).await?,
+            by_words_alone => {
+                let look = move |open: &mut Open| {
+                    let connection = &open.connection;
+                    let found = by_words(connection, &owner, &terms, limit)?;
+                    let found = found.into_iter();
+                    let hits = found.filter_map(|row| node(connection, &owner, row).transpose());
+                    hits.collect::<Result<Vec<Hit>, _>>()
+                };
+                let meaning = match by_words_alone {
+                    Some(Err(problem)) => Meaning::Failed { problem },
+                    _ => Meaning::Off,
+                };
+                (self.with(store.to_owned(), look).await?, meaning)
+            }
+        };
+        Ok(FoundAcross {
+            hits,
+            behind,
+            meaning,
+        })
+    }
+
+    /// Searches by words and by meaning.
+    async fn fused(
+        &self,
+        store: &str,
+        wanted: Wanted,
+        terms: Vec<String>,
+        limit: usize,
+    ) -> Result<(Vec<Hit>, Meaning), OfflineError> {
+        let Wanted { space, vector } = wanted;
+        let problem = match &self.embedder {
+            Some(embedder) => self.make_vectors(embedder.as_ref(), store, &space).await?,
+            None => None,
+        };
+        let model = space.model.clone();
+        let look = move |open: &mut Open| {
+            let Open {
+                connection,
+                vectors,
+            } = open;
+            let found = by_words(connection, &space.owner, &terms, limit.max(FUSED_MIN))?;
+            let nearest = vectors.nearest(connection, &space, &vector, NEAREST_MAX)?;
+            let behind = vectors.missing(connection, &space)?.len();
+            let first: Vec<i64> = found.into_iter().map(|(row, _)| row).collect();
+            let second: Vec<i64> = nearest.iter().map(|(row, _)| *row).collect();
+            let nearest: HashMap<i64, f32> = nearest.into_iter().collect();
+            let mut hits = Vec::new();
+            for row in fuse(&first, &second).into_iter().take(limit) {
+                let hit = node(connection, &space.owner, row)?;
+                hits.extend(hit.map(|hit| Hit {
+                    similarity: nearest.get(&row.0).copied(),
+                    ..hit
+                }));
+            }
+            Ok((hits, behind))
+        };
+        let (hits, behind) = self.with(store.to_owned(), look).await?;
+        let meaning = Meaning::Used {
+            model,
+            behind,
+            problem,
+        };
+        Ok((hits, meaning))
+    }
+
+    /// Brings the index up to date with the journal. Returns how many changed tasks are left for the next search.
+    async fn catch_up(
+        &self,
+        journal: &Journal,
+        principal: &Principal,
+    ) -> Result<usize, OfflineError> {
+        let owner = principal.owner().clone();
         let store = journal.store_id().to_owned();
         let of = owner.clone();
         let mut indexed = self
-            .with(store.clone(), move |open| indexed(open, &of))
+            .with(store.clone(), move |open| indexed(&open.connection, &of))
             .await?;
         let mut behind = Vec::new();
         let mut before = Sequence(u64::MAX);
@@ -158,25 +271,24 @@ impl Offline {
             };
             let name = StreamName::of(&owner, &task);
             let of = name.clone();
-            let put = move |open: &mut Connection| put(open, &of, &known);
+            let put = move |open: &mut Open| put(&mut open.connection, &of, &known);
             self.with(store.clone(), put).await?;
             // An erasure that began after the task was read may have looked here before it was put in.
             if journal.erasure(principal, &task).await?.is_some() {
                 self.forget(journal, &name).await?;
             }
         }
-        let wanted = words(text);
-        let limit = limit.min(FOUND_MAX);
-        let look = move |open: &mut Connection| look(open, &owner, &wanted, limit);
-        let hits = self.with(store, look).await?;
-        Ok(FoundAcross { hits, behind: left })
+        Ok(left)
     }
 
     /// Removes a task from the index, including from free space in its files. Does nothing if there is no index.
     pub async fn forget(&self, journal: &Journal, name: &StreamName) -> Result<(), OfflineError> {
         let name = name.clone();
         if self.file.exists() {
-            let remove = move |open: &mut Connection| removed(open, &name);
+            let remove = move |open: &mut Open| {
+                open.vectors.clear();
+                removed(&mut open.connection, &name)
+            };
             self.with(journal.store_id().to_owned(), remove).await?;
         }
         match fs::remove_file(aside(&self.file)) {
@@ -193,7 +305,7 @@ impl Offline {
     async fn with<T: Send + 'static>(
         &self,
         store: String,
-        work: impl Fn(&mut Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+        work: impl Fn(&mut Open) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, OfflineError> {
         let this = self.clone();
         let done = tokio::task::spawn_blocking(move || this.do_with(&store, &work));
@@ -203,16 +315,19 @@ impl Offline {
     fn do_with<T>(
         &self,
         store: &str,
-        work: &dyn Fn(&mut Connection) -> Result<T, rusqlite::Error>,
+        work: &dyn Fn(&mut Open) -> Result<T, rusqlite::Error>,
     ) -> Result<T, OfflineError> {
         // Each change is a transaction: a panic elsewhere leaves the file sound.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let attempt = |open: &mut Option<Connection>| {
-            let connection = match open.take() {
-                Some(connection) => connection,
-                None => opened(&self.file, store)?,
+        let attempt = |open: &mut Option<Open>| {
+            let ready = match open.take() {
+                Some(ready) => ready,
+                None => Open {
+                    connection: opened(&self.file, store)?,
+                    vectors: Vectors::default(),
+                },
             };
-            work(open.insert(connection))
+            work(open.insert(ready))
         };
         let result = match attempt(&mut open) {
             Err(error) if is_damage(&error) => {
@@ -234,195 +349,4 @@ impl Offline {
             }
         })
     }
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    let code = error.sqlite_error_code();
-    matches!(
-        code,
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
-}
-
-/// The database file, its write-ahead log and the log's index.
-fn files_of(file: &Path) -> [PathBuf; 3] {
-    ["", "-wal", "-shm"].map(|end| {
-        let mut name = file.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    })
-}
-
-/// Where a damaged file is moved.
-fn aside(file: &Path) -> PathBuf {
-    let mut aside = file.as_os_str().to_owned();
-    aside.push(format!(".{DAMAGED}"));
-    aside.into()
-}
-
-/// Renames the damaged file, replacing one that was damaged earlier.
-fn put_aside(file: &Path) -> io::Result<()> {
-    let [main, log, index] = files_of(file);
-    fs::rename(&main, aside(file))?;
-    for left in [log, index] {
-        match fs::remove_file(left) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Opens the index after checking it, or creates it. An index of another journal or format is emptied.
-fn opened(file: &Path, store: &str) -> Result<Connection, rusqlite::Error> {
-    let mut open = Connection::open(file)?;
-    open.pragma_update(None, "journal_mode", "WAL")?;
-    // Deleted content is overwritten, because tasks are erased.
-    open.pragma_update(None, "secure_delete", true)?;
-    // What a loss of power takes is made again.
-    open.pragma_update(None, "synchronous", "NORMAL")?;
-    open.busy_timeout(std::time::Duration::from_secs(5))?;
-    let state: String = open.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if state != "ok" {
-        let damage = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        return Err(rusqlite::Error::SqliteFailure(damage, Some(state)));
-    }
-    let format: i64 = open.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known: Option<String> = if format == FORMAT {
-        let about = open.query_row("SELECT store FROM about", [], |row| row.get(0));
-        about.optional()?
-    } else {
-        None
-    };
-    if known.as_deref() != Some(store) {
-        let change = open.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for table in ["words", "nodes", "tasks", "about"] {
-            change.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
-        }
-        change.execute_batch(SCHEMA)?;
-        change.execute("INSERT INTO about (store) VALUES (?1)", [store])?;
-        change.pragma_update(None, "user_version", FORMAT)?;
-        change.commit()?;
-    }
-    Ok(open)
-}
-
-/// The last indexed position of each task of an owner.
-fn indexed(
-    open: &mut Connection,
-    owner: &Owner,
-) -> Result<HashMap<TaskId, Sequence>, rusqlite::Error> {
-    let mut rows = open.prepare("SELECT task, sequence FROM tasks WHERE owner = ?1")?;
-    let rows = rows.query_map([owner.as_str()], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?))
-    })?;
-    let mut indexed = HashMap::new();
-    for row in rows {
-        let (task, sequence) = row?;
-        if let Ok(task) = TaskId::new(task) {
-            indexed.insert(task, Sequence(sequence));
-        }
-    }
-    Ok(indexed)
-}
-
-/// Deletes the nodes of a task, and its row.
-fn clear(change: &Transaction<'_>, name: &StreamName) -> Result<(), rusqlite::Error> {
-    let task = params![name.owner.as_str(), name.task_id.as_str()];
-    change.execute(
-        "DELETE FROM words WHERE rowid IN (
-             SELECT nodes.id FROM nodes JOIN tasks ON tasks.id = nodes.task WHERE owner = ?1 AND tasks.task = ?2
-         )",
-        task,
-    )?;
-    change.execute(
-        "DELETE FROM nodes WHERE task IN (SELECT id FROM tasks WHERE owner = ?1 AND task = ?2)",
-        task,
-    )?;
-    change.execute("DELETE FROM tasks WHERE owner = ?1 AND task = ?2", task)?;
-    Ok(())
-}
-
-/// Removes a task, and the older pages that still have it.
-fn removed(open: &mut Connection, name: &StreamName) -> Result<(), rusqlite::Error> {
-    let change = open.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    clear(&change, name)?;
-    change.commit()?;
-    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-    let is_busy: bool = open.query_row(checkpoint, [], |row| row.get(0))?;
-    if is_busy {
-        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        return Err(rusqlite::Error::SqliteFailure(busy, None));
-    }
-    Ok(())
-}
-
-/// Replaces the indexed nodes of a task.
-fn put(open: &mut Connection, name: &StreamName, known: &Knowledge) -> Result<(), rusqlite::Error> {
-    let change = open.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    clear(&change, name)?;
-    let id: i64 = change.query_row(
-        "INSERT INTO tasks (owner, task, sequence) VALUES (?1, ?2, ?3) RETURNING id",
-        params![
-            name.owner.as_str(),
-            name.task_id.as_str(),
-            known.sequence().0
-        ],
-        |row| row.get(0),
-    )?;
-    {
-        let mut nodes = change.prepare(
-            "INSERT INTO nodes (task, node, kind, summary, sequence) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
-        let mut rows =
-            change.prepare("INSERT INTO words (rowid, name, summary) VALUES (?1, ?2, ?3)")?;
-        for node in known.graph().nodes() {
-            let source = node.source.map(|source| source.0);
-            let place = nodes.insert(params![
-                id,
-                node.id.as_str(),
-                node.kind.as_str(),
-                node.summary,
-                source
-            ])?;
-            let name = words(node.id.name()).join(" ");
-            let summary = words(&node.summary).join(" ");
-            rows.execute(params![place, name, summary])?;
-        }
-    }
-    change.commit()
-}
-
-/// The nodes that contain some of the words.
-fn look(
-    open: &mut Connection,
-    owner: &Owner,
-    wanted: &[String],
-    limit: usize,
-) -> Result<Vec<Hit>, rusqlite::Error> {
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    // They are of letters and digits alone.
-    let wanted: Vec<String> = wanted.iter().map(|word| format!("\"{word}\"")).collect();
-    let mut rows = open.prepare(
-        "SELECT tasks.task, nodes.node, nodes.kind, nodes.summary, nodes.sequence, -bm25(words, 3.0, 1.0) AS score
-         FROM words JOIN nodes ON nodes.id = words.rowid JOIN tasks ON tasks.id = nodes.task
-         WHERE words MATCH ?1 AND tasks.owner = ?2
-         ORDER BY score DESC, tasks.sequence DESC, nodes.node LIMIT ?3",
-    )?;
-    let rows = rows.query_map(params![wanted.join(" OR "), owner.as_str(), limit], |row| {
-        let task: String = row.get(0)?;
-        let sequence: Option<u64> = row.get(4)?;
-        Ok(Hit {
-            // Only names that were checked are put in.
-            task: TaskId::new(task).map_err(|_| rusqlite::Error::InvalidQuery)?,
-            node: row.get(1)?,
-            kind: row.get(2)?,
-            summary: row.get(3)?,
-            sequence: sequence.map(Sequence),
-            score: row.get(5)?,
-        })
-    })?;
-    rows.collect()
 }

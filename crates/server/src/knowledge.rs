@@ -7,15 +7,15 @@ use axum::response::{IntoResponse, Response};
 use journeyman_api::limits::{WORDS_CHARS_MAX, check_graph_query, check_word, page_limit};
 use journeyman_api::{
     AtQuery, ContextDiff, ContextDiffQuery, ContextHead, ContextView, FoundView, GraphQuery,
-    GraphView, HitView, IfNoneMatch, LinkView, MessageView, NodeView, PartView, PieceChangeView,
-    PieceView, Position, Problem, RelatedNodeView, RelatedView, SearchQuery, SearchView,
-    SummaryQuery, SummaryView, TaskPath, task_name,
+    GraphView, HitView, IfNoneMatch, LinkView, MeaningState, MeaningView, MessageView, NodeView,
+    PartView, PieceChangeView, PieceView, Position, Problem, RelatedNodeView, RelatedView,
+    SearchQuery, SearchView, SummaryQuery, SummaryView, TaskPath, task_name,
 };
 use journeyman_event::{Sequence, TaskId, TaskState, Tokens, word};
 use journeyman_journal::Moment;
 use journeyman_knowledge::{
-    Depth, FoundAcross, Graph, Index, Knowledge, Node, NotFound, SentCall, SentError, Walk,
-    difference, dot, rebuild, sent, svg,
+    Depth, FoundAcross, Graph, Index, Knowledge, Meaning, Node, NotFound, SentCall, SentError,
+    Walk, difference, dot, rebuild, sent, svg,
 };
 use journeyman_workflow::load_at;
 
@@ -201,10 +201,33 @@ pub fn search_view(found: FoundAcross) -> SearchView {
         summary: hit.summary,
         sequence: hit.sequence.map(|sequence| sequence.0),
         score: hit.score,
+        similarity: hit.similarity,
     });
     SearchView {
         hits: hits.collect(),
         behind: found.behind,
+        meaning: meaning_view(found.meaning),
+    }
+}
+
+fn meaning_view(meaning: Meaning) -> MeaningView {
+    match meaning {
+        Meaning::Off => MeaningView::default(),
+        Meaning::Used {
+            model,
+            behind,
+            problem,
+        } => MeaningView {
+            state: MeaningState::Used,
+            model: Some(model),
+            behind,
+            problem,
+        },
+        Meaning::Failed { problem } => MeaningView {
+            state: MeaningState::Failed,
+            problem: Some(problem),
+            ..MeaningView::default()
+        },
     }
 }
 
