@@ -342,6 +342,9 @@ pub(crate) enum Command {
     /// Install, start, stop or inspect the managed model server
     #[command(after_help = ENGINE_EXAMPLES)]
     Engine {
+        /// The server with the embedding model, not the one that answers prompts
+        #[arg(long, global = true)]
+        embedding: bool,
         #[command(subcommand)]
         command: EngineCommand,
     },
@@ -599,7 +602,7 @@ pub(crate) enum ContextCommand {
     },
     /// Summarise a task, or a module, function or class of it
     Summary(SummaryArgs),
-    /// Search the graphs of all your tasks
+    /// Search the graphs of all your tasks, by words and by meaning if there is an embedding model
     Search {
         /// The words to search for, as in code or in a sentence
         words: String,

@@ -24,6 +24,7 @@ mod timing;
 mod token;
 mod tools;
 
+use journeyman_llm::EnginePurpose;
 use journeyman_tasks::Intervention;
 
 use crate::cli::{
@@ -146,7 +147,14 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
                 }
             },
             Command::EvalScorer { command } => eval::scorer_main(settings, command).await,
-            Command::Engine { command } => engine::engine(settings, command).await,
+            Command::Engine { embedding, command } => {
+                let purpose = if embedding {
+                    EnginePurpose::Embeddings
+                } else {
+                    EnginePurpose::Answers
+                };
+                engine::engine(settings, purpose, command).await
+            }
             Command::Model { command } => match command {
                 ModelCommand::List => model::list(settings),
                 ModelCommand::Pull { name } => model::pull(settings, &name).await,

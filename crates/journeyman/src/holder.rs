@@ -23,12 +23,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::descriptors;
+use crate::embedding::searchable;
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::exit_code;
 use crate::settings::Settings;
 use crate::socket::Place;
 use crate::usage::Usage;
-use crate::wiring::{WorkSetup, offline, telemetry};
+use crate::wiring::{WorkSetup, telemetry};
 
 /// The time limit for the model server to answer the readiness check.
 const MODEL_TIME: Duration = Duration::from_secs(2);
@@ -128,7 +129,7 @@ impl Holder {
                     Ok(work_setup) => work_setup.notices.clone(),
                     Err(_) => Notices::new(Bus::start(), Arc::new(SystemStamp)),
                 },
-                knowledge: offline(settings),
+                knowledge: searchable(settings)?,
                 worker_context: worker_context.cloned(),
             },
             &settings.queue,

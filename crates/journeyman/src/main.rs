@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod commands;
 mod descriptors;
+mod embedding;
 mod environment;
 mod event_text;
 mod exit;

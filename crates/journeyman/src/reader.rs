@@ -13,8 +13,9 @@ use journeyman_server::{context_view, diff_view, search_view};
 use journeyman_workflow::load_at;
 
 use crate::client::Client;
+use crate::embedding::searchable_now;
 use crate::settings::Settings;
-use crate::wiring::{offline, read_journal};
+use crate::wiring::read_journal;
 
 /// Where a command reads.
 pub(crate) enum Reader {
@@ -115,7 +116,7 @@ impl Reader {
         }
     }
 
-    /// What words are found in, in any of the user's tasks.
+    /// What is found by words and by meaning, in any of the user's tasks.
     pub(crate) async fn search(
         &self,
         settings: &Settings,
@@ -125,7 +126,7 @@ impl Reader {
             Self::Nothing => Ok(SearchView::default()),
             Self::Journal(journal) => {
                 let limit = query.limit.unwrap_or(usize::MAX);
-                let (known, me) = (offline(settings), Principal::local());
+                let (known, me) = (searchable_now(settings).await?, Principal::local());
                 let found = known.search(journal, &me, &query.words, limit).await?;
                 Ok(search_view(found))
             }

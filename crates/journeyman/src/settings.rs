@@ -76,6 +76,9 @@ pub(crate) struct Settings {
     pub(crate) model_required: bool,
     /// The models beside the default one.
     pub(crate) models: Vec<ModelConfig>,
+    pub(crate) embedding_model: Option<String>,
+    pub(crate) embedding_url: Option<String>,
+    pub(crate) embedding_api_key: Option<String>,
     pub(crate) hf_endpoint: String,
     pub(crate) hf_token: Option<String>,
     pub(crate) sandbox_minimum: journeyman_sandbox::Level,
@@ -294,6 +297,9 @@ impl Settings {
             model: get("model.name").value.clone(),
             model_url: optional("model.url"),
             api_key: optional("model.api_key"),
+            embedding_model: optional("embedding.model"),
+            embedding_url: optional("embedding.url"),
+            embedding_api_key: optional("embedding.api_key"),
             hf_endpoint: get("hf.endpoint").value.clone(),
             hf_token: optional("hf.token"),
             model_context: model_context.with_context(|| {
@@ -728,9 +734,11 @@ mod tests {
     fn a_key_is_never_shown() {
         let variables = [
             ("JOURNEYMAN_MODEL_API_KEY", "secret"),
+            ("JOURNEYMAN_EMBEDDING_API_KEY", "secret"),
             ("HF_TOKEN", "secret"),
         ];
         let settings = read(&[], &variables).unwrap();
+        assert_eq!(settings.embedding_api_key.as_deref(), Some("secret"));
         assert_eq!(settings.api_key.as_deref(), Some("secret"));
         assert_eq!(settings.hf_token.as_deref(), Some("secret"));
         assert!(settings.found.iter().all(|found| found.value != "secret"));

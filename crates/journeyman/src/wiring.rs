@@ -73,7 +73,7 @@ pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
     Ok(Journal::open(Arc::new(store), &SystemRandom)?)
 }
 
-/// What is known of all tasks, for searching: a file in the data folder.
+/// What is known of all tasks: a file in the data folder. Without an embedding model.
 pub(crate) fn offline(settings: &Settings) -> Offline {
     Offline::at(settings.data_dir.join("knowledge.db"))
 }

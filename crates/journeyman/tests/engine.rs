@@ -16,8 +16,8 @@ use common::{Home, Output};
 use journeyman_event::Tokens;
 use journeyman_fetch::Environment;
 use journeyman_llm::{
-    Answer, EngineState, EngineStatus, Error, Managed, ManagedOptions, Message, MessageRole,
-    ModelServer, Request, SupervisorCommand, SupervisorTimeouts, engine,
+    Answer, EnginePurpose, EngineState, EngineStatus, Error, Managed, ManagedOptions, Message,
+    MessageRole, ModelServer, Request, SupervisorCommand, SupervisorTimeouts, engine,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -111,6 +111,7 @@ impl Lab {
     /// What this process wants of a server that ends with its last user.
     fn options(&self) -> ManagedOptions {
         ManagedOptions {
+            purpose: EnginePurpose::Answers,
             data_dir: self.home.data_dir(),
             environment: Environment::find(&self.home.data_dir()).unwrap(),
             engine: Some(self.bin().join("llama-server")),
@@ -137,12 +138,17 @@ impl Lab {
     }
 
     fn state(&self) -> EngineState {
-        engine(&self.home.data_dir()).unwrap().state.unwrap()
+        engine(&self.home.data_dir(), EnginePurpose::Answers)
+            .unwrap()
+            .state
+            .unwrap()
     }
 
     /// Waits until the server's state is as wanted.
     fn wait(&self, what: &str, mut wanted: impl FnMut(&journeyman_llm::EngineInfo) -> bool) {
-        until(what, || wanted(&engine(&self.home.data_dir()).unwrap()));
+        until(what, || {
+            wanted(&engine(&self.home.data_dir(), EnginePurpose::Answers).unwrap())
+        });
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use journeyman_event::Tokens;
 use journeyman_fetch::{Environment, Hub};
 use journeyman_llm::{
-    Delta, Managed, ManagedOptions, Message, MessageRole, ModelServer, Request, SupervisorCommand,
-    SupervisorTimeouts, find_engine, supervise,
+    Delta, EnginePurpose, Managed, ManagedOptions, Message, MessageRole, ModelServer, Request,
+    SupervisorCommand, SupervisorTimeouts, find_engine, supervise,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,7 @@ async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
     let report = move |step| eprintln!("{:7.1} s  {step}", seconds());
     let environment = Environment::ensure(data_dir.as_ref(), &report).await?;
     let options = ManagedOptions {
+        purpose: EnginePurpose::Answers,
         data_dir: data_dir.into(),
         environment,
         engine: find_engine(),

@@ -11,7 +11,9 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-use crate::managed::{Managed, ManagedOptions, SupervisorCommand, SupervisorTimeouts, find_engine};
+use crate::managed::{
+    EnginePurpose, Managed, ManagedOptions, SupervisorCommand, SupervisorTimeouts, find_engine,
+};
 use crate::ollama::{self, Ollama, OllamaOptions};
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::source::Source;
@@ -54,9 +56,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The options for the managed server.
-    pub fn managed(&self, environment: &Environment) -> ManagedOptions {
+    /// The options for a managed server.
+    pub fn managed(&self, environment: &Environment, purpose: EnginePurpose) -> ManagedOptions {
         ManagedOptions {
+            purpose,
             data_dir: self.data_dir.clone(),
             environment: environment.clone(),
             engine: find_engine(),
@@ -228,7 +231,12 @@ async fn look(
             None => tried.push(format!("{}: {}", found.url, found.note)),
         }
     }
-    match Managed::start(connection.managed(environment), report).await {
+    match Managed::start(
+        connection.managed(environment, EnginePurpose::Answers),
+        report,
+    )
+    .await
+    {
         Ok(managed) => {
             let info = managed.describe().await?;
             let how = format!("{} at {} (managed)", info.name, info.url);

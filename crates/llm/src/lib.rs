@@ -36,8 +36,9 @@ pub use error::Error;
 pub use estimate::Estimator;
 pub use http::shown;
 pub use managed::{
-    EngineInfo, EngineState, EngineStatus, LLAMA_CPP, Managed, ManagedOptions, SupervisorCommand,
-    SupervisorTimeouts, engine, find_engine, stop_engine, supervise,
+    EngineInfo, EnginePurpose, EngineState, EngineStatus, LLAMA_CPP, Managed, ManagedEmbedder,
+    ManagedOptions, SupervisorCommand, SupervisorTimeouts, engine, find_engine, stop_engine,
+    supervise,
 };
 pub use model::{
     Answer, Delta, FinishReason, Message, MessageRole, ModelInfo, ModelServer, OnDelta, Request,

@@ -1,7 +1,8 @@
 //! The managed model server: llama.cpp's server, installed and given its model on first use, listening on loopback
 //! only. It is owned by a supervisor process, one per data folder, and shared by all processes that want the
-//! same model (docs/decisions/0007).
+//! same model (docs/decisions/0007). A second one, with an embedding model, is kept in the same way.
 
+mod embedder;
 mod files;
 mod supervisor;
 
@@ -20,7 +21,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::files::{EngineState, EngineStatus};
+pub use self::embedder::ManagedEmbedder;
+pub use self::files::{EnginePurpose, EngineState, EngineStatus};
 use self::files::{Files, ServedModel, Users, log_end};
 use self::supervisor::SupervisorConfig;
 pub use self::supervisor::{SupervisorTimeouts, supervise};
@@ -44,6 +46,8 @@ const ATTACH_MARGIN: Duration = Duration::from_mins(1);
 /// The options of the managed server.
 #[derive(Clone, Debug)]
 pub struct ManagedOptions {
+    /// What the server is for.
+    pub purpose: EnginePurpose,
     /// The data folder. It contains the models, and the server's state and logs.
     pub data_dir: PathBuf,
     /// The managed Python environment.
@@ -121,6 +125,15 @@ impl Managed {
     ) -> Result<(String, PathBuf), Error> {
         let source = Source::parse(&options.model)?;
         if let Source::Catalogue(model) = &source
+            && options.purpose == EnginePurpose::Embeddings
+        {
+            let what = format!(
+                "{} is no embedding model; name the weights of one with --embedding-model",
+                model.name
+            );
+            return Err(Error::Unsupported { what });
+        }
+        if let Source::Catalogue(model) = &source
             && options.context.0 > model.window_max
         {
             let what = format!(
@@ -146,7 +159,8 @@ impl Managed {
     pub async fn start(options: ManagedOptions, report: OnProgress<'_>) -> Result<Self, Error> {
         let (model, weights) = Self::install(&options, report).await?;
         let is_known = matches!(Source::parse(&model)?, Source::Catalogue(_));
-        if !is_known && !has_chat_template(&weights) {
+        let is_asked = options.purpose == EnginePurpose::Answers;
+        if is_asked && !is_known && !has_chat_template(&weights) {
             report(Progress::step(format!(
                 "{model} has no chat template: it is probably a base model, which follows no instructions; \
                  take one whose name says instruct, chat or it"
@@ -159,6 +173,7 @@ impl Managed {
             interpreter: absolute(&options.environment.interpreter())?,
             engine: options.engine.as_deref().map(absolute).transpose()?,
             load: ServedModel {
+                purpose: options.purpose,
                 model,
                 weights: absolute(&weights)?,
                 context: options.context,
@@ -171,7 +186,7 @@ impl Managed {
             "starting the model server with {}",
             config.load.model
         )));
-        let files = Files::new(&config.data_dir);
+        let files = Files::new(&config.data_dir, config.load.purpose);
         files.create()?;
         let users = files.join().await?;
         let nowhere = client(&config, "http://127.0.0.1:0")?;
@@ -202,8 +217,8 @@ pub struct EngineInfo {
 }
 
 /// Inspects the managed server of a data folder. Changes nothing.
-pub fn engine(data_dir: &Path) -> Result<EngineInfo, Error> {
-    let files = Files::new(data_dir);
+pub fn engine(data_dir: &Path, purpose: EnginePurpose) -> Result<EngineInfo, Error> {
+    let files = Files::new(data_dir, purpose);
     let living = files.supervised()?;
     let status = match (&living, files.last_state()) {
         (Some(state), _) => state.status,
@@ -220,11 +235,11 @@ pub fn engine(data_dir: &Path) -> Result<EngineInfo, Error> {
 
 /// Stops the managed server of a data folder and waits until it has ended. A process that still uses it
 /// starts it again when needed.
-pub async fn stop_engine(data_dir: &Path) -> Result<(), Error> {
-    if engine(data_dir)?.state.is_none() {
+pub async fn stop_engine(data_dir: &Path, purpose: EnginePurpose) -> Result<(), Error> {
+    if engine(data_dir, purpose)?.state.is_none() {
         return Ok(());
     }
-    Files::new(data_dir).stop().await
+    Files::new(data_dir, purpose).stop().await
 }
 
 fn failed(error: std::io::Error) -> Error {

@@ -156,6 +156,20 @@ impl Models {
         }
     }
 
+    /// Whether a model's weights are here, so that they need not be downloaded.
+    pub(crate) fn has(&self, source: &Source) -> Result<bool, Error> {
+        Ok(match source {
+            Source::Catalogue(model) => self.catalogued(model).state == ModelState::Complete,
+            Source::Hub { repository, pick } => self
+                .find_of_hub(repository, pick)?
+                .is_some_and(|stored| stored.complete),
+            Source::Url { url, .. } => {
+                find_stored(&self.store, url).is_some_and(|stored| stored.complete)
+            }
+            Source::File(path) => gguf::check_file(path).map(|()| true)?,
+        })
+    }
+
     /// Downloads a model unless it is complete. Fails for a file of the user's own, which needs no download.
     pub async fn pull(&self, source: &Source, report: OnProgress<'_>) -> Result<Model, Error> {
         match source {

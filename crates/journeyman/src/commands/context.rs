@@ -3,7 +3,7 @@
 use anyhow::{Context, anyhow, bail};
 use journeyman_api::limits::{PAGE_MAX, check_graph_query};
 use journeyman_api::{
-    ContextDiff, ContextHead, ContextView, GraphQuery, PieceChangeView, SearchQuery,
+    ContextDiff, ContextHead, ContextView, GraphQuery, MeaningState, PieceChangeView, SearchQuery,
 };
 use journeyman_event::{Sequence, TaskId};
 use journeyman_journal::Moment;
@@ -348,6 +348,19 @@ pub(crate) async fn search(
     if found.behind > 0 {
         let tasks = count_text(found.behind as u64, "task");
         line(&format!("{tasks} not looked into yet: search again"))?;
+    }
+    let meaning = &found.meaning;
+    if let Some(problem) = &meaning.problem {
+        let by = match meaning.state {
+            MeaningState::Failed => "by words alone",
+            MeaningState::Off | MeaningState::Used => "partly by words alone",
+        };
+        line(&format!("searched {by}: {problem}"))?;
+    } else if meaning.behind > 0 {
+        let nodes = count_text(meaning.behind as u64, "entry");
+        line(&format!(
+            "{nodes} searched by words alone so far: search again"
+        ))?;
     }
     Ok(Exit::Success)
 }

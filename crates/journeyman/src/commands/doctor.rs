@@ -8,7 +8,9 @@ use journeyman_event::Principal;
 use journeyman_fetch::Environment;
 use journeyman_language::Runner;
 use journeyman_language::python::Interpreter;
-use journeyman_llm::{EngineStatus, LLAMA_CPP, catalogue, describe, discover_servers, shown};
+use journeyman_llm::{
+    EnginePurpose, EngineStatus, LLAMA_CPP, catalogue, describe, discover_servers, shown,
+};
 use journeyman_sandbox::Error;
 use serde_json::{Value, json};
 
@@ -365,7 +367,7 @@ async fn mcp_servers(settings: &Settings) -> Vec<Check> {
 /// The state of the managed model server.
 fn managed(settings: &Settings) -> Check {
     let what = "engine";
-    match journeyman_llm::engine(&settings.data_dir) {
+    match journeyman_llm::engine(&settings.data_dir, EnginePurpose::Answers) {
         Ok(engine) => Check {
             what,
             verdict: Verdict::of(engine.status != EngineStatus::Failed),

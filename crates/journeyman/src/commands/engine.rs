@@ -1,14 +1,16 @@
-//! `engine`: the managed model server, which all commands with the same data folder share.
+//! `engine`: the managed model server, which all commands with the same data folder share, and the one with the embedding
+//! model.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use journeyman_llm::{Connection, EngineInfo, EngineStatus, Managed};
+use journeyman_llm::{EngineInfo, EnginePurpose, EngineStatus, Managed, ManagedOptions};
 use serde_json::{Value, json};
 
 use crate::cli::EngineCommand;
+use crate::embedding;
 use crate::exit::{Exit, report};
 use crate::output::{json, line};
 use crate::progress::{Progress, Style};
@@ -16,13 +18,17 @@ use crate::settings::Settings;
 use crate::text_format::{group_digits, one_line};
 use crate::wiring::{connection, ensure_python};
 
-pub(crate) async fn engine(settings: &Settings, command: EngineCommand) -> anyhow::Result<Exit> {
+pub(crate) async fn engine(
+    settings: &Settings,
+    purpose: EnginePurpose,
+    command: EngineCommand,
+) -> anyhow::Result<Exit> {
     match command {
-        EngineCommand::Install => install(settings).await,
-        EngineCommand::Start => start(settings).await,
-        EngineCommand::Stop { force } => stop(settings, force).await,
+        EngineCommand::Install => install(settings, purpose).await,
+        EngineCommand::Start => start(settings, purpose).await,
+        EngineCommand::Stop { force } => stop(settings, purpose, force).await,
         EngineCommand::Status => {
-            let engine = show(settings)?;
+            let engine = show(settings, purpose)?;
             Ok(if engine.status == EngineStatus::Running {
                 Exit::Success
             } else {
@@ -32,9 +38,9 @@ pub(crate) async fn engine(settings: &Settings, command: EngineCommand) -> anyho
     }
 }
 
-async fn install(settings: &Settings) -> anyhow::Result<Exit> {
-    let (model, weights) = prepared(settings, async |connection, environment, report| {
-        Managed::install(&connection.managed(environment), report).await
+async fn install(settings: &Settings, purpose: EnginePurpose) -> anyhow::Result<Exit> {
+    let (model, weights) = prepared(settings, purpose, async |options, report| {
+        Managed::install(&options, report).await
     })
     .await?;
     if settings.json {
@@ -45,38 +51,42 @@ async fn install(settings: &Settings) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-async fn start(settings: &Settings) -> anyhow::Result<Exit> {
+async fn start(settings: &Settings, purpose: EnginePurpose) -> anyhow::Result<Exit> {
     // Used until it is shown, so that it is there to be shown.
-    let _used = prepared(settings, async |connection, environment, report| {
-        Managed::start(connection.managed(environment), report).await
+    let _used = prepared(settings, purpose, async |options, report| {
+        Managed::start(options, report).await
     })
     .await?;
-    show(settings)?;
+    show(settings, purpose)?;
     Ok(Exit::Success)
 }
 
 /// Runs something that needs the managed Python environment, and shows its progress.
 async fn prepared<T>(
     settings: &Settings,
+    purpose: EnginePurpose,
     work: impl AsyncFnOnce(
-        &Connection,
-        &journeyman_fetch::Environment,
+        ManagedOptions,
         journeyman_fetch::OnProgress<'_>,
     ) -> Result<T, journeyman_llm::Error>,
 ) -> anyhow::Result<T> {
+    let connection = match purpose {
+        EnginePurpose::Answers => connection(settings)?,
+        EnginePurpose::Embeddings => embedding::managed(settings)?,
+    };
     let progress = Progress::start(Style::of(settings), settings);
     let done = async {
         let environment = ensure_python(settings, &progress).await?;
         let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
-        Ok(work(&connection(settings)?, &environment, &report).await?)
+        Ok(work(connection.managed(&environment, purpose), &report).await?)
     };
     let done = done.await;
     progress.finish().await;
     done
 }
 
-async fn stop(settings: &Settings, force: bool) -> anyhow::Result<Exit> {
-    let before = journeyman_llm::engine(&settings.data_dir)?;
+async fn stop(settings: &Settings, purpose: EnginePurpose, force: bool) -> anyhow::Result<Exit> {
+    let before = journeyman_llm::engine(&settings.data_dir, purpose)?;
     let users = before.users.unwrap_or_default();
     if !users.is_empty() && !force {
         bail!(
@@ -84,9 +94,9 @@ async fn stop(settings: &Settings, force: bool) -> anyhow::Result<Exit> {
             list(&users)
         );
     }
-    journeyman_llm::stop_engine(&settings.data_dir).await?;
+    journeyman_llm::stop_engine(&settings.data_dir, purpose).await?;
     if settings.json {
-        show(settings)?;
+        show(settings, purpose)?;
     } else if matches!(
         before.status,
         EngineStatus::Running | EngineStatus::Starting
@@ -98,8 +108,8 @@ async fn stop(settings: &Settings, force: bool) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn show(settings: &Settings) -> anyhow::Result<EngineInfo> {
-    let mut engine = journeyman_llm::engine(&settings.data_dir)?;
+fn show(settings: &Settings, purpose: EnginePurpose) -> anyhow::Result<EngineInfo> {
+    let mut engine = journeyman_llm::engine(&settings.data_dir, purpose)?;
     // `engine start` itself is not worth listing as a user.
     if let Some(users) = &mut engine.users {
         users.retain(|&pid| pid != std::process::id());

@@ -87,6 +87,30 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "Whether a model server that cannot be reached at the start is an error; if false, tasks wait until it can be reached",
     },
     Setting {
+        key: "embedding.model",
+        flag: "embedding-model",
+        variable: "JOURNEYMAN_EMBEDDING_MODEL",
+        value: Some("NAME"),
+        default: "",
+        help: "Embedding model for searches by meaning: one that the server at --embedding-url has, or the weights of a managed one (hf:owner/repository:Q8_0, a URL or path of a GGUF file) [default: none, searches are by words]",
+    },
+    Setting {
+        key: "embedding.url",
+        flag: "embedding-url",
+        variable: "JOURNEYMAN_EMBEDDING_URL",
+        value: Some("URL"),
+        default: "",
+        help: "Server of the embedding model: an OpenAI-compatible base URL, or ollama://host:port [default: none, or a managed one]",
+    },
+    Setting {
+        key: "embedding.api_key",
+        flag: "embedding-api-key",
+        variable: "JOURNEYMAN_EMBEDDING_API_KEY",
+        value: Some("KEY"),
+        default: "",
+        help: "API key for that server; set the environment variable rather than the flag, which other users can see",
+    },
+    Setting {
         key: "hf.endpoint",
         flag: "hf-endpoint",
         variable: "HF_ENDPOINT",
@@ -341,4 +365,9 @@ pub(super) const PRIVATE: &[&str] = &["model.url", "money.file", MCP_SERVERS];
 pub(super) const MCP_SERVERS: &str = "mcp_servers";
 
 /// The settings whose values are never shown.
-pub(super) const SECRETS: &[&str] = &["model.api_key", "hf.token", "server.token"];
+pub(super) const SECRETS: &[&str] = &[
+    "model.api_key",
+    "embedding.api_key",
+    "hf.token",
+    "server.token",
+];

@@ -28,9 +28,10 @@ def read(name):
 
 
 parser = argparse.ArgumentParser()
-for name in ["host", "port", "model", "ctx-size", "parallel", "threads", "alias"]:
+for name in ["host", "port", "model", "ctx-size", "parallel", "threads", "alias", "batch-size", "ubatch-size"]:
     parser.add_argument("--" + name)
 parser.add_argument("--metrics", action="store_true")
+parser.add_argument("--embeddings", action="store_true")
 options = parser.parse_args()
 with open(os.path.join(HERE, "lives"), "a") as file:
     life = {**vars(options), "pid": os.getpid(), "environment": sorted(os.environ)}
@@ -97,11 +98,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.keep_silent()
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/apply-template":
             self.send({"prompt": "one two"})
         elif self.path == "/tokenize":
             self.send({"tokens": [1, 2]})
+        elif self.path == "/v1/embeddings" and options.embeddings:
+            # Whatever is about a report is similar to what is about an account.
+            about = [any(word in text for word in ["report", "account"]) for text in json.loads(body)["input"]]
+            vectors = [[1, 0.1] if is_about else [0.1, 1] for is_about in about]
+            self.send({"data": [{"index": at, "embedding": one} for at, one in enumerate(vectors)]})
         else:
             counters["tokens_predicted_total"] += 1
             counters["n_decode_total"] += 1

@@ -1,4 +1,4 @@
-//! The files that the supervisor of the managed server shares with the processes that use it: a folder in the data
+//! The files that the supervisor of a managed server shares with the processes that use it: a folder in the data
 //! directory with two lock files, the state, and the logs.
 //!
 //! - `lock` is held by the supervisor for as long as it lives.
@@ -58,9 +58,33 @@ impl EngineStatus {
     }
 }
 
+/// What a managed server is for. A data folder has at most one server of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnginePurpose {
+    /// It answers prompts.
+    #[default]
+    Answers,
+    /// It makes vectors of texts.
+    Embeddings,
+}
+
+impl EnginePurpose {
+    /// The folder in the data folder.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Answers => "engine",
+            Self::Embeddings => "embedding-engine",
+        }
+    }
+}
+
 /// The model that a server has loaded, and with which settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServedModel {
+    /// What the server is for. Older supervisors have servers of one kind.
+    #[serde(default)]
+    pub(crate) purpose: EnginePurpose,
     /// The name of the model.
     pub(crate) model: String,
     /// The path of the weights.
@@ -132,9 +156,9 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn new(data_dir: &Path) -> Self {
+    pub(crate) fn new(data_dir: &Path, purpose: EnginePurpose) -> Self {
         Self {
-            folder: data_dir.join("engine"),
+            folder: data_dir.join(purpose.folder()),
         }
     }
 
@@ -376,6 +400,7 @@ mod tests {
 
     fn load(slots: u32) -> ServedModel {
         ServedModel {
+            purpose: EnginePurpose::Answers,
             model: "m".to_owned(),
             weights: PathBuf::from("/m.gguf"),
             context: Tokens(8_192),
@@ -424,7 +449,7 @@ mod tests {
     #[tokio::test]
     async fn a_state_counts_only_while_its_supervisor_lives() {
         let folder = tempfile::tempdir().unwrap();
-        let files = Files::new(folder.path());
+        let files = Files::new(folder.path(), EnginePurpose::Answers);
         assert_eq!(files.supervised().unwrap(), None);
         files.create().unwrap();
         let lock = files.supervise().await.unwrap().unwrap();
@@ -449,7 +474,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_last_user_is_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let files = Files::new(folder.path());
+        let files = Files::new(folder.path(), EnginePurpose::Answers);
         files.create().unwrap();
         let (one, two) = (files.join().await.unwrap(), files.join().await.unwrap());
         assert_eq!(files.user_pids(), Some(vec![std::process::id()]));

@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use super::files::{EngineState, EngineStatus, Files, ServedModel, Users, log_end};
+use super::files::{EnginePurpose, EngineState, EngineStatus, Files, ServedModel, Users, log_end};
 use crate::llama_cpp;
 use crate::openai::{OpenAi, OpenAiOptions};
 use crate::{Error, ModelServer};
@@ -118,7 +118,7 @@ enum End {
 }
 
 async fn run(config: SupervisorConfig) -> Result<(), Error> {
-    let files = Files::new(&config.data_dir);
+    let files = Files::new(&config.data_dir, config.load.purpose);
     files.create()?;
     let Some(_lock) = files.supervise().await? else {
         return Ok(());
@@ -323,6 +323,7 @@ impl Supervisor {
         let log = log.create(true).append(true).open(log_file);
         let log = log.map_err(failed)?;
         let ServedModel {
+            purpose,
             model,
             weights,
             context,
@@ -340,10 +341,25 @@ impl Supervisor {
             command.arg(weights).args(["--ctx-size", &whole]);
             command.args(["--parallel", &slots.to_string(), "--threads", &threads]);
             command.args(["--alias", model, "--metrics"]);
+            if *purpose == EnginePurpose::Embeddings {
+                // A text is read in one step, or not at all.
+                let step = context.to_string();
+                command.args([
+                    "--embeddings",
+                    "--batch-size",
+                    &step,
+                    "--ubatch-size",
+                    &step,
+                ]);
+            }
         } else {
             command.arg(SERVE).arg(weights);
             let (context, slots) = (context.to_string(), slots.to_string());
-            command.args([&port, &context, &slots, &threads, model]);
+            let purpose = match purpose {
+                EnginePurpose::Answers => "answers",
+                EnginePurpose::Embeddings => "embeddings",
+            };
+            command.args([&port, &context, &slots, &threads, model, purpose]);
         }
         // Its environment is the supervisor's, which was cleaned when that was started.
         let mut child = command
