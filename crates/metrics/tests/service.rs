@@ -404,6 +404,59 @@ async fn a_call_is_refused_by_what_an_earlier_process_spent_and_had_set_aside() 
     .await;
 }
 
+#[tokio::test]
+async fn an_outage_is_one_group_of_errors_an_endpoint_and_raises_alerts_that_end_with_it() {
+    let author = Author::new();
+    let telemetry = telemetry("");
+    telemetry.attach(author.journal.clone()).unwrap();
+    telemetry.catch_up().await.unwrap();
+    let signals = telemetry.signals();
+    let at: Timestamp = "2025-12-31T12:00:00Z".parse().unwrap();
+    for number in 0..20 {
+        let task = format!("t-{number}");
+        let intent = author.write(("ada", &task), at, None, call(number)).await;
+        let failed = ModelCallFailed {
+            problem: format!("timeout of 10.0.0.{number} after {number} s"),
+            tokens: Tokens::ZERO,
+            fatal: false,
+        };
+        author.write(("ada", &task), at, Some(intent), failed).await;
+        request(
+            &signals,
+            u128::from(number.unsigned_abs()),
+            Some("unreachable"),
+        );
+    }
+    let raised = |figures: &Report, kind: &str| figures.alerts.raised.get(kind).copied();
+    let figures = until(&telemetry, "raised", |figures| {
+        raised(figures, "slo.violation") == Some(3)
+            && raised(figures, "error.pattern_detected") == Some(4)
+    })
+    .await;
+    // Calls for plans and for code are two endpoints. Each group has its third error, and ten within one second.
+    let groups = figures.errors.groups.iter();
+    let groups: Vec<_> = groups
+        .map(|group| (group.message.as_str(), group.count, group.bursts))
+        .collect();
+    let same = ("timeout of <ip> after <duration>", 10, 1);
+    assert_eq!(groups, [same, same]);
+    assert_eq!(figures.objectives[0].alerts.len(), 3);
+    for number in 1_000..12_000 {
+        request(&signals, number, None);
+    }
+    let figures = until(&telemetry, "over", |figures| {
+        figures.objectives[0].good == 11_000
+    })
+    .await;
+    assert!(
+        figures.objectives[0].alerts.is_empty(),
+        "{:?}",
+        figures.objectives
+    );
+    assert_eq!(figures.objectives[0].recovered_after, Some(0.0));
+    assert_eq!(raised(&figures, "slo.violation"), Some(3));
+}
+
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
