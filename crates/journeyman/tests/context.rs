@@ -447,8 +447,15 @@ fn a_task_a_module_and_a_function_are_summarised_whoever_holds_the_folder() {
     );
     assert!(text.contains(&format!("def {function}(")), "{text}");
     // Before there was code.
-    let early = shown(&home, &["summary", &task, "simulated.report", "--at", "5"]);
+    let planned = sequence(&events(&home, &task, "planning_complete")[0]);
+    let early = shown(
+        &home,
+        &["summary", &task, "simulated.report", "--at", &planned],
+    );
     assert!(early.contains("no code yet"), "{early}");
+    let before = context(&home, &["summary", &task, "simulated.report", "--at", "1"]);
+    assert_eq!(before.code, Some(1));
+    assert!(before.stderr.contains("had no plan"), "{}", before.stderr);
     let missing = context(&home, &["summary", &task, "nothing"]);
     assert_eq!(missing.code, Some(1));
     assert!(
@@ -520,5 +527,5 @@ fn an_event_is_shown_with_its_causal_chain_and_what_is_about_the_same_module() {
         .problem(404);
     server
         .get(&format!("{TASKS}/{task}/events?about={about}&after=3"))
-        .problem(400);
+        .problem(422);
 }

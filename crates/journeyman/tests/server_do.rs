@@ -229,7 +229,7 @@ fn finished_modules_are_summarised_for_those_after_them_where_that_is_wanted() {
     server.get(&format!("{TASKS}/nothing/summary")).problem(404);
     server
         .get(&format!("{TASKS}/{task}/summary?name="))
-        .problem(400);
+        .problem(422);
 }
 
 #[test]

@@ -202,6 +202,7 @@ impl Author {
             exact: true,
             first_token_ms: 10,
             total_ms: 1_000,
+            served_model: None,
             charge: Some(Charge {
                 model: model.to_owned(),
                 usd: (model == "small").then_some(cost),

@@ -161,16 +161,16 @@ pub(crate) async fn summary(settings: &Settings, args: SummaryArgs) -> anyhow::R
     let state = state.with_context(|| no_task(task, args.at))?;
     let name = args.name.as_deref();
     let view = summary_view(&state, name).with_context(|| {
-        let all: Vec<&str> = state
-            .modules
-            .iter()
-            .map(|module| module.plan.name.as_str())
-            .collect();
-        format!(
-            "task {task} has no module, function or class {}; its modules are: {}",
-            name.unwrap_or_default(),
-            all.join(", ")
-        )
+        let modules = state.modules.iter();
+        let all: Vec<&str> = modules.map(|module| module.plan.name.as_str()).collect();
+        let name = name.unwrap_or_default();
+        match all.as_slice() {
+            [] => format!("task {task} had no plan at that point, so there is no {name}"),
+            all => format!(
+                "task {task} has no module, function or class {name}; its modules are: {}",
+                all.join(", ")
+            ),
+        }
     })?;
     if settings.json {
         json(&view)?;
