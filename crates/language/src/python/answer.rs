@@ -162,6 +162,8 @@ mod tests {
             format!("{{\"code\": {inner}}}"),
             inner.clone(),
             json.clone(),
+            serde_json::to_string(&format!("```python\n{BODY}```")).unwrap(),
+            format!("Here:\n```python\n{BODY}```\n").replace('\n', "\r"),
             format!("{{\"lines\": {lines}}}"),
             format!("```json\n{{\"path\": \"m.py\", \"lines\": {lines}}}\n```"),
             format!("write_file(\"m.py\", {json})"),

@@ -42,6 +42,17 @@ const OTHER_BLOCKS: &[&str] = &[
     "xml",
     "csv",
 ];
+
+/// An answer that is one string of JSON with blocks in it, or whose lines end with carriage returns alone, as plain text.
+fn unwrapped(answer: &str) -> Option<String> {
+    let bare = answer.trim();
+    if bare.contains('\r') && !bare.contains('\n') {
+        return Some(bare.replace('\r', "\n"));
+    }
+    let text: String = serde_json::from_str(bare).ok()?;
+    text.contains("```").then_some(text)
+}
+
 /// The whole file in an answer, which was `cut` for that reason: of its blocks, or of what else may be
 /// code in it, the one that defines the most of `names`, parses, replaces the others by its own words and is longest. The error says what is wrong, in words for the model.
 pub(in crate::python) fn whole_file(
@@ -49,6 +60,9 @@ pub(in crate::python) fn whole_file(
     cut: Option<&str>,
     names: &[&str],
 ) -> Result<String, String> {
+    if let Some(text) = unwrapped(answer) {
+        return whole_file(&text, cut, names);
+    }
     if let Some(thoughts) = only_reasoning(answer) {
         return thought_file(thoughts, names).ok_or_else(|| {
             "it has only thoughts and no answer; answer at once with the file".to_owned()
