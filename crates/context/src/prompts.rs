@@ -9,7 +9,7 @@ pub(crate) const LOOK_UP: &str = r#"You decide which tools have to be called bef
 
 pub(crate) const MODULE_SUMMARY: &str = r#"You summarise a finished module for a programmer who will use it and not read it. Say what it is for, what its functions take and return, and what was decided. Nothing that the code does not show. Answer with JSON: {"purpose": "...", "key_decisions": ["..."], "summary": "..."}. The summary has at most five sentences."#;
 
-pub(crate) const TASK_SUMMARY: &str = r#"You summarise a finished programming task for its user in at most three sentences: what was asked for and what there is now. Nothing that is not shown. Answer with JSON: {"goal": "...", "summary": "..."}."#;
+pub(crate) const TASK_SUMMARY: &str = r#"You summarise a finished programming task for its user in at most three sentences: what was asked for and what there is now. Nothing that is not shown. Answer with JSON: {"summary": "..."}."#;
 
 /// The most questions a planner may ask per task.
 pub const QUESTIONS_MAX: usize = 3;
@@ -108,11 +108,8 @@ pub(crate) fn schema_of_task_summary() -> Value {
     json!({
         "type": "object",
         "additionalProperties": false,
-        "required": ["goal", "summary"],
-        "properties": {
-            "goal": {"type": "string", "maxLength": 200},
-            "summary": {"type": "string", "maxLength": 400}
-        }
+        "required": ["summary"],
+        "properties": {"summary": {"type": "string", "maxLength": 400}}
     })
 }
 

@@ -143,7 +143,7 @@ pub(crate) fn module_summary_request(
     }
     if let Some(run) = module.runs.last() {
         let text = format!(
-            "# Its tests\n{} of {} pass, after {} versions.",
+            "# Its tests\n{} of {} pass, in version {}.",
             run.passed(),
             run.tests.len(),
             module.version()

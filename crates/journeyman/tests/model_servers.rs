@@ -228,6 +228,68 @@ fn calls_go_to_the_model_of_their_purpose_or_to_one_whose_window_is_large_enough
 }
 
 #[test]
+fn what_a_model_cannot_take_goes_to_a_larger_one_however_full_its_window_seemed() {
+    let home = Home::new();
+    let large = "[[models]]\nname = \"large\"\nurl = \"sim:?wrong=0&malformed=0&window=16384\"\n";
+    let config = config(&home, large);
+    // What cannot be cut is less than four fifths of the window, and more than what the answer leaves of it.
+    let prompt = format!(
+        "Three modules of arithmetic. {}",
+        "sum price of the cart ".repeat(200)
+    );
+    let small = "?wrong=0&malformed=0&window=2048";
+    let alone = home.simulate(small, &[&prompt]);
+    assert!(
+        alone.stdout.contains("model's window is too small"),
+        "{}",
+        alone.stdout
+    );
+    let ran = home.simulate(small, &[&prompt, "--config", &config, "--json"]);
+    assert!(matches!(ran.code, Some(0 | 3)), "{}", ran.stderr);
+    assert!(ran.stdout.contains("\"model\":\"large\""), "{}", ran.stdout);
+}
+
+#[test]
+fn a_task_waits_for_no_summary_and_does_not_fail_for_want_of_one() {
+    let home = Home::new();
+    let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let models = format!(
+        "[[models]]\nname = \"writer\"\nurl = \"http://{gone}\"\npurposes = [\"module_summary\", \"task_summary\"]\n"
+    );
+    let config = config(&home, &models);
+    let arguments = [
+        "Make a things",
+        "--summaries",
+        "--config",
+        &config,
+        "--json",
+    ];
+    let ran = home.simulate("?latency_ms=0&wrong=0&malformed=0", &arguments);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let lines = ran.json_lines();
+    let made: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["kind"] == "summary_completed")
+        .collect();
+    assert_eq!(made.len(), 3, "{made:?}");
+    assert!(
+        made.iter()
+            .all(|line| line["data"]["origin"] == "extracted"),
+        "{made:?}"
+    );
+    assert!(lines.iter().all(|line| line["kind"] != "task_paused"));
+    // That no model wrote one is no failure of a module.
+    assert!(
+        lines
+            .iter()
+            .all(|line| !line.to_string().contains("What failed in other modules"))
+    );
+}
+
+#[test]
 fn a_models_table_that_makes_no_sense_is_refused_and_says_why() {
     let home = Home::new();
     let one = |more: &str| format!("[[models]]\nname = \"a\"\nurl = \"sim:\"\n{more}\n");

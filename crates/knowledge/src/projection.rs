@@ -230,7 +230,8 @@ impl Knowledge {
             Payload::PlanningRejected(rejected) => {
                 self.fail(event, "a plan could not be used", &rejected.problem);
             }
-            Payload::AnswerRejected(rejected) => {
+            // That a summary could not be used says nothing of the code.
+            Payload::AnswerRejected(rejected) if !rejected.purpose.is_summary() => {
                 let what = word(&rejected.purpose).unwrap_or_default();
                 let what = format!("an answer ({what}) could not be used");
                 self.fail(event, &what, &rejected.problem);

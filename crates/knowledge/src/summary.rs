@@ -52,8 +52,15 @@ pub fn summary(state: &TaskState, name: Option<&str>) -> Option<(SummaryOrigin, 
     };
     let extracted = |summary: Summary| (SummaryOrigin::Extracted, summary);
     let Some(name) = name else {
-        let task = || extracted(Summary::Task(task_summary(state)));
-        return Some(recorded(&state.summarised).unwrap_or_else(task));
+        let now = task_summary(state);
+        // The model's words are of the moment when they were written; the rest goes on.
+        return Some(match recorded(&state.summarised) {
+            Some((origin, Summary::Task(made))) => {
+                let summary = made.summary;
+                (origin, Summary::Task(TaskSummary { summary, ..now }))
+            }
+            _ => extracted(Summary::Task(now)),
+        });
     };
     if let Some(module) = module_of(state, name) {
         let summary = || {

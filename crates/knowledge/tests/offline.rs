@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,6 +59,15 @@ async fn all_that_is_known_of_a_task_is_found_again_after_a_restart() {
     drop(known);
     let known = Offline::at(file);
     assert_eq!(search(&known, &journal, "amounts in cents").await, before);
+    // It has the texts of all users.
+    for end in ["", "-wal", "-shm"] {
+        let file = folder.path().join(format!("knowledge.db{end}"));
+        let mode = std::fs::metadata(file).map(|file| file.permissions().mode() & 0o777);
+        assert!(
+            mode.is_err() || mode.is_ok_and(|mode| mode == 0o600),
+            "{end}"
+        );
+    }
     for node in life.graph().nodes() {
         let all = known
             .search(&journal, &Principal::local(), node.id.name(), 1_000)

@@ -263,7 +263,8 @@ impl Effects {
                 }
             }
             Err(error) if error.is_shortage() => return Err(error.into()),
-            Err(error) if error.is_transient() => {
+            // A summary is not waited for: what is extracted stands in for it.
+            Err(error) if error.is_transient() && !call.purpose.is_summary() => {
                 let reason = if error.is_busy() {
                     Interruption::ModelBusy
                 } else {

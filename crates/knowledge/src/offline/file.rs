@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -73,8 +74,33 @@ pub(super) fn put_aside(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the file one that its user alone can read, like the journal: it has the texts of all tasks. SQLite gives the files
+/// beside it the same permissions.
+fn make_private(file: &Path) -> io::Result<()> {
+    const PRIVATE: u32 = 0o600;
+    let mut options = fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(PRIVATE);
+    options.open(file)?;
+    for file in files_of(file) {
+        match fs::set_permissions(file, fs::Permissions::from_mode(PRIVATE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Opens the index after checking it, or creates it. An index of another journal or format is emptied.
 pub(super) fn opened(file: &Path, store: &str) -> Result<Connection, rusqlite::Error> {
+    make_private(file).map_err(|error| {
+        let problem = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+        rusqlite::Error::SqliteFailure(problem, Some(error.to_string()))
+    })?;
     let mut open = Connection::open(file)?;
     open.pragma_update(None, "journal_mode", "WAL")?;
     // Deleted content is overwritten, because tasks are erased.

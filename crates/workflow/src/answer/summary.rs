@@ -20,7 +20,7 @@ const SENTENCE_CHARS_MAX: usize = 200;
 /// A summary as a model writes it: of a module or of a task.
 #[derive(Deserialize)]
 struct Said {
-    #[serde(alias = "goal", default)]
+    #[serde(default)]
     purpose: String,
     #[serde(default)]
     key_decisions: Vec<String>,
@@ -40,7 +40,7 @@ pub(crate) fn summary(
     }
     let summary = match &answer.module {
         Some(name) => Summary::Module(of_module(state, name, &said)?),
-        None => Summary::Task(of_task(state, &said)),
+        None => Summary::Task(of_task(state, &said)?),
     };
     Ok(SummaryCompleted {
         origin: SummaryOrigin::Model,
@@ -56,20 +56,18 @@ fn clean(text: &str, chars_max: usize) -> String {
 fn of_module(state: &TaskState, name: &ModuleName, said: &Said) -> Result<ModuleSummary, String> {
     let module = state.module(name).ok_or("there is no such module")?;
     let source = module.code().map_or("", |code| code.source.as_str());
-    let text = clean(&said.summary, MODULE_CHARS_MAX);
-    if let Some(name) = unknown_call(&text, source, state.prompt()) {
-        return Err(format!(
-            "it names `{name}()`, which the code does not have; summarise what is there"
-        ));
-    }
-    let mut known = module_summary(state, name.as_str()).unwrap_or_default();
     let decisions = said.key_decisions.iter();
     let decisions = decisions.map(|one| clean(one, SENTENCE_CHARS_MAX));
-    known
-        .key_decisions
-        .extend(decisions.filter(|one| !one.is_empty()));
-    known.key_decisions.truncate(DECISIONS_MAX);
+    let decisions: Vec<String> = decisions.filter(|one| !one.is_empty()).collect();
+    let text = clean(&said.summary, MODULE_CHARS_MAX);
     let purpose = clean(&said.purpose, SENTENCE_CHARS_MAX);
+    check_names(
+        decisions.iter().chain([&text, &purpose]),
+        &[source, state.prompt()],
+    )?;
+    let mut known = module_summary(state, name.as_str()).unwrap_or_default();
+    known.key_decisions.extend(decisions);
+    known.key_decisions.truncate(DECISIONS_MAX);
     if !purpose.is_empty() {
         known.purpose = purpose;
     }
@@ -77,26 +75,49 @@ fn of_module(state: &TaskState, name: &ModuleName, said: &Said) -> Result<Module
     Ok(known)
 }
 
-fn of_task(state: &TaskState, said: &Said) -> TaskSummary {
-    let known = task_summary(state);
-    let goal = clean(&said.purpose, SENTENCE_CHARS_MAX);
-    TaskSummary {
-        goal: if goal.is_empty() { known.goal } else { goal },
-        summary: clean(&said.summary, SHORT_CHARS_MAX),
-        ..known
-    }
+/// The goal stays that of the user.
+fn of_task(state: &TaskState, said: &Said) -> Result<TaskSummary, String> {
+    let summary = clean(&said.summary, SHORT_CHARS_MAX);
+    let modules = state.modules.iter().filter_map(|module| module.code());
+    let mut known: Vec<&str> = modules.map(|code| code.source.as_str()).collect();
+    known.push(state.prompt());
+    check_names([&summary], &known)?;
+    Ok(TaskSummary {
+        summary,
+        ..task_summary(state)
+    })
 }
 
-/// The first name that a summary writes as a call and that stands neither in the code nor in the prompt.
-fn unknown_call<'t>(summary: &'t str, source: &str, prompt: &str) -> Option<&'t str> {
-    let calls = summary.match_indices('(').map(|(at, _)| {
-        let before = &summary[..at];
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        before.rsplit(|c| !is_part(c)).next().unwrap_or_default()
+/// Whether all names that texts write as code stand in what is known.
+fn check_names<'t>(
+    texts: impl IntoIterator<Item = &'t String>,
+    known: &[&str],
+) -> Result<(), String> {
+    let unknown = texts.into_iter().find_map(|text| unknown_name(text, known));
+    unknown.map_or(Ok(()), |name| {
+        Err(format!(
+            "it names `{name}`, which the code does not have; summarise what is there"
+        ))
+    })
+}
+
+/// The first name that a text writes as code, as a call or between backticks, and that stands in nothing that is known.
+fn unknown_name<'t>(text: &'t str, known: &[&str]) -> Option<&'t str> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let last_name =
+        move |text: &'t str| text.rsplit(move |c| !is_part(c)).next().unwrap_or_default();
+    // `add (a)` is no call: `integers (and floats)` looks the same.
+    let calls = text
+        .match_indices('(')
+        .map(|(at, _)| last_name(&text[..at]));
+    let quoted = text.split('`').skip(1).step_by(2);
+    let quoted = quoted.filter(|code| *code == code.trim()).map(|code| {
+        let name = code.split('(').next().unwrap_or_default();
+        last_name(name.trim_end())
     });
-    calls
-        .filter(|name| name.chars().next().is_some_and(|c| !c.is_numeric()))
-        .find(|name| !source.contains(name) && !prompt.contains(name))
+    let is_name = |name: &&str| name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let mut names = calls.chain(quoted).filter(is_name);
+    names.find(|name| !known.iter().any(|known| known.contains(name)))
 }
 
 #[cfg(test)]
@@ -104,21 +125,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_of_something_that_is_not_there_is_found() {
-        let source = "def add(a, b):\n    return a + b\n";
-        for (summary, unknown) in [
+    fn a_name_of_something_that_is_not_there_is_found() {
+        let known = ["def add(a, b):\n    return a + b\n", "total(rows)"];
+        for (text, unknown) in [
             ("It adds with add(a, b).", None),
             ("It has add() and subtract().", Some("subtract")),
+            ("Call shop.sums.subtract(a).", Some("subtract")),
+            ("It has `add` and `subtract`.", Some("subtract")),
+            ("It has `subtract (a, b)`.", Some("subtract")),
+            ("It returns `a + b`.", None),
             ("It adds two numbers (integers).", None),
             ("Roman numerals up to 4 (IV).", None),
             ("See total(rows) of the prompt.", None),
+            ("One ` alone, ``, and `` ` ``.", None),
             ("", None),
         ] {
-            assert_eq!(
-                unknown_call(summary, source, "total(rows)"),
-                unknown,
-                "{summary}"
-            );
+            assert_eq!(unknown_name(text, &known), unknown, "{text}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Prepares effects: builds the prompt of a model call or checks a tool call, and records the intent.
 
 use bytes::Bytes;
-use journeyman_context::{BuildError, Descriptor, ToolOffer};
+use journeyman_context::{BuildError, BuiltContext, Descriptor, ToolOffer};
 use journeyman_event::payload::{
-    ContextRefused, FailureReason, ModelCallStarted, ModelChanged, PauseReason, Purpose, Reserved,
-    SentMessage, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
+    AnswerRejected, ContextRefused, FailureReason, ModelCallStarted, ModelChanged, PauseReason,
+    Purpose, Reserved, SentMessage, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
 };
 use journeyman_event::{
     ContentHash, EventId, ModuleName, Payload, TaskId, TaskState, Tokens, word,
@@ -37,6 +37,17 @@ fn model_changed(state: &TaskState, info: &ModelInfo) -> Option<ModelChanged> {
         server: info.server.clone(),
         window: info.window.tokens,
     })
+}
+
+/// Whether a prompt was refused because what it must have is larger than the window.
+fn is_too_large(built: &Result<BuiltContext, BuildError>) -> bool {
+    matches!(
+        built,
+        Err(BuildError::DoesNotFit {
+            reason: FailureReason::Window,
+            ..
+        })
+    )
 }
 
 impl Worker {
@@ -72,13 +83,22 @@ impl Worker {
         let estimate = async |window| journeyman_context::estimate(request(window)).await;
         let models = &self.effects.worker_context.models;
         let built = match models.select(purpose, estimate).await {
-            Ok(selected) => {
+            Ok(mut selected) => {
+                let window = selected.info.window.tokens;
+                let mut built = journeyman_context::build(selected.server, request(window)).await;
+                // What cannot be cut may fit the largest window, however much of this one it was estimated to fill.
+                if is_too_large(&built)
+                    && let Ok(largest) = models.select(purpose, async |_| Tokens(u64::MAX)).await
+                    && largest.info.window.tokens > window
+                {
+                    let request = request(largest.info.window.tokens);
+                    built = journeyman_context::build(largest.server, request).await;
+                    selected = largest;
+                }
                 model = selected.name.map(str::to_owned);
                 if model.is_none() {
                     changed = model_changed(state, &selected.info);
                 }
-                let request = request(selected.info.window.tokens);
-                let built = journeyman_context::build(selected.server, request).await;
                 built.map(|built| (built, selected.info))
             }
             Err(error) => {
@@ -89,6 +109,19 @@ impl Worker {
         task_run.model.clone_from(&model);
         let (built, info) = match built {
             Ok(built) => built,
+            // A task does not wait for a summary.
+            Err(BuildError::Count(error)) if purpose.is_summary() => {
+                let rejected = AnswerRejected {
+                    purpose,
+                    problem: error.to_string(),
+                };
+                let fact = Fact {
+                    module,
+                    ..Fact::of_task(Role::Conductor, rejected)
+                };
+                self.record(task_run, vec![fact]).await?;
+                return Ok(true);
+            }
             Err(BuildError::Count(error)) if error.is_transient() => {
                 let (reason, problem) = (PauseReason::ModelUnreachable, error.to_string());
                 if state.effects.is_empty() {
