@@ -17,13 +17,13 @@ use journeyman_knowledge::{
     Depth, FoundAcross, Graph, Index, Knowledge, Meaning, Node, NotFound, SentCall, SentError,
     Walk, difference, dot, rebuild, sent, svg,
 };
-use journeyman_workflow::load_at;
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::conditions::{Conditions, Tag};
 use crate::problem::{Rejection, defect};
 use crate::query::{Task, ValidQuery};
+use crate::tasks::state_at;
 
 /// The default token budget of related nodes.
 const TOKENS: u64 = 1_200;
@@ -149,12 +149,7 @@ pub(crate) async fn summary(
     conditions: Conditions,
 ) -> Result<Response, Rejection> {
     check_word("name", query.name.as_deref(), WORDS_CHARS_MAX)?;
-    let moment = query.at.map(|at| Moment::Sequence(at.sequence()));
-    let (journal, principal) = (app.tasks.journal(), &caller.principal);
-    let Some(state) = load_at(journal, principal, &task, moment).await? else {
-        app.tasks.current(principal, &task).await?; // or it is not there at all
-        return Err(Problem::not_found(format!("task {task} did not exist at that point")).into());
-    };
+    let state = state_at(query.at, &app, &caller.principal, &task).await?;
     let name = query.name.as_deref();
     let view = summary_view(&state, name).ok_or_else(|| {
         let name = name.unwrap_or_default();

@@ -111,16 +111,9 @@ impl Worker {
             Ok(built) => built,
             // A task does not wait for a summary.
             Err(BuildError::Count(error)) if purpose.is_summary() => {
-                let rejected = AnswerRejected {
-                    purpose,
-                    problem: error.to_string(),
-                };
-                let fact = Fact {
-                    module,
-                    ..Fact::of_task(Role::Conductor, rejected)
-                };
-                self.record(task_run, vec![fact]).await?;
-                return Ok(true);
+                let problem = error.to_string();
+                let rejected = AnswerRejected { purpose, problem };
+                return self.call_refused(task_run, module, rejected).await;
             }
             Err(BuildError::Count(error)) if error.is_transient() => {
                 let (reason, problem) = (PauseReason::ModelUnreachable, error.to_string());
@@ -139,12 +132,7 @@ impl Worker {
                     reason,
                     detail: refusal.to_string(),
                 };
-                let fact = Fact {
-                    module,
-                    ..Fact::of_task(Role::Conductor, refused)
-                };
-                self.record(task_run, vec![fact]).await?;
-                return Ok(true);
+                return self.call_refused(task_run, module, refused).await;
             }
         };
         let is_beside = state.effects.iter().any(is_call);
@@ -176,12 +164,7 @@ impl Worker {
                     reason: FailureReason::Spending,
                     detail: refusal.to_string(),
                 };
-                let fact = Fact {
-                    module,
-                    ..Fact::of_task(Role::Conductor, refused)
-                };
-                self.record(task_run, vec![fact]).await?;
-                return Ok(true);
+                return self.call_refused(task_run, module, refused).await;
             }
         };
         let (held, reserved) = reserved.unzip();
@@ -228,6 +211,21 @@ impl Worker {
         {
             held.keep();
         }
+        Ok(true)
+    }
+
+    /// Records why a call is not made. There was room for it.
+    async fn call_refused(
+        &self,
+        task_run: &mut TaskRun<'_>,
+        module: Option<ModuleName>,
+        why: impl Into<Payload>,
+    ) -> Result<bool, Error> {
+        let fact = Fact {
+            module,
+            ..Fact::of_task(Role::Conductor, why)
+        };
+        self.record(task_run, vec![fact]).await?;
         Ok(true)
     }
 
