@@ -11,7 +11,7 @@ use crate::tracker::Tracker;
 /// The latest alerts that are kept; older ones are only counted.
 const RECENT_MAX: usize = 500;
 
-/// One alert.
+/// An alert as a report has it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
     /// The time at which it was raised.

@@ -53,7 +53,7 @@ pub struct ErrorGroup {
     second: (i64, u32),
 }
 
-/// One error.
+/// A single error among the most recent ones of a report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RecentError {
     /// The time of the error.
@@ -64,7 +64,7 @@ pub struct RecentError {
     pub message: String,
 }
 
-/// All errors.
+/// The errors as a report has them: totals, groups of similar ones, and the most recent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ErrorsView {
     /// The number of errors.

@@ -53,7 +53,7 @@ pub enum Names {
     Vllm,
 }
 
-/// Writes metrics.
+/// Writes families of metrics in the text format of Prometheus or `OpenMetrics`, as the encoder decides.
 pub struct Writer<'a, 'e>(&'a mut DescriptorEncoder<'e>);
 
 impl fmt::Debug for Writer<'_, '_> {

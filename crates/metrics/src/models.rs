@@ -28,7 +28,7 @@ pub(crate) struct Model {
 #[derive(Debug, Default)]
 pub(crate) struct Models(pub(crate) Labelled<Text, Model>);
 
-/// One model.
+/// What a report has of the calls of one model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelView {
     /// The model.

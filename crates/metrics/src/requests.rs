@@ -54,7 +54,7 @@ pub struct EndpointView {
     pub waited: Summary,
 }
 
-/// All requests.
+/// The requests as a report has them, by endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RequestsView {
     /// Requests in progress.

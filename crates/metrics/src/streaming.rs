@@ -112,7 +112,7 @@ pub struct StreamsView {
     pub end_to_end_tokens_per_second: Summary,
 }
 
-/// All streams.
+/// The streams of model answers as a report has them, by model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StreamingView {
     /// Streams under way.
