@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use common::Home;
 use common::server::{GOOD, STUB, Server, until};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
 const TASKS: &str = "/api/v1/tasks";
@@ -121,34 +122,60 @@ fn a_run_whose_progress_nobody_takes_comes_to_its_end() {
     assert!(stdout.contains("task_complete"), "{stdout}");
 }
 
-/// Has tasks worked on by a server with so few descriptors; what it logged.
-fn work_with_few(descriptors: u32, silent: u32, args: &[&str]) -> String {
-    let home = Home::new();
-    let shell = format!("ulimit -n {descriptors}; exec \"$@\"");
-    let server = serve_in_shell(&home, &shell, args);
-    let connect = |_| TcpStream::connect(("127.0.0.1", server.port)).unwrap();
-    let silent: Vec<TcpStream> = (0..silent).map(connect).collect();
+/// The tasks that the server is given here at once, all of which complete.
+fn work(server: &Server) {
     let submit = |_| server.submit(&json!({"prompt": STUB}));
     let tasks: Vec<String> = (0..8).map(submit).collect();
     for task in &tasks {
         let ended = server.ended(task);
-        assert_eq!(ended["status"], "complete", "{descriptors}: {ended}");
+        assert_eq!(ended["status"], "complete", "{ended}");
     }
-    drop(silent);
-    let log = server.log();
-    assert!(!log.contains("work on the task failed"), "{log}");
-    log
 }
 
 #[test]
 fn connections_that_say_nothing_keep_neither_tasks_nor_other_clients_out() {
     for (descriptors, silent) in [(256, 300), (80, 100)] {
-        work_with_few(descriptors, silent, &["--max-concurrent", "4"]);
+        let home = Home::new();
+        let shell = format!("ulimit -n {descriptors}; exec \"$@\"");
+        let server = serve_in_shell(&home, &shell, &["--max-concurrent", "4"]);
+        let connect = |_| TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        let silent: Vec<TcpStream> = (0..silent).map(connect).collect();
+        work(&server);
+        drop(silent);
+        let log = server.log();
+        assert!(!log.contains("work on the task failed"), "{log}");
     }
+}
+
+/// The descriptors that the server keeps once nothing is asked of it.
+fn kept(server: &Server) -> u64 {
+    let folder = format!("/proc/{}/fd", server.child.id());
+    let mut last = usize::MAX;
+    until("the server has closed what it needs no longer", || {
+        std::thread::sleep(Duration::from_millis(500));
+        let before = last;
+        last = std::fs::read_dir(&folder).unwrap().count();
+        (last == before).then_some(())
+    });
+    last.try_into().unwrap()
 }
 
 #[test]
 fn tasks_for_which_descriptors_are_short_rest_and_come_to_their_end() {
-    let log = work_with_few(30, 0, &["--max-concurrent", "8"]);
+    /// Enough for the run of one task and its client, and not for those of eight.
+    const SPARE: u64 = 14;
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &["--max-concurrent", "8"]);
+    work(&server);
+    let limit = Some(kept(&server) + SPARE);
+    let limits = Rlimit {
+        current: limit,
+        maximum: limit,
+    };
+    let process = Pid::from_child(&server.child);
+    prlimit(Some(process), Resource::Nofile, limits).unwrap();
+    work(&server);
+    let log = server.log();
     assert!(log.contains("Too many open files"), "{log}");
+    assert!(!log.contains("work on the task failed"), "{log}");
 }
