@@ -355,7 +355,8 @@ impl Drive {
                 } else {
                     Interruption::Requested
                 };
-                let tokens = Tokens(5);
+                // A call costs no more than it may.
+                let tokens = Tokens(5).min(call.prompt_tokens + call.max_tokens);
                 self.outcome(effect, EffectInterrupted { reason, tokens });
             }
             1 => {
