@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use common::Counter;
 use journeyman_context::{Request, build};
-use journeyman_event::payload::{Purpose, UserIntervention};
+use journeyman_event::payload::{Form, Purpose, UserIntervention};
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_knowledge::{Graph, Index, Kind, Knowledge, NodeId};
 use life::{CART, Life, MONEY, SUMS, SUMS_TESTS, known};
@@ -79,6 +79,7 @@ async fn prompt(state: &TaskState, graph: &Graph, module: &ModuleName) {
     let request = Request {
         state,
         purpose: Purpose::Code,
+        form: Form::default(),
         module: Some(module),
         window: WINDOW,
         tools: &[],

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use journeyman_event::payload::{
-    ContextBuilt, ContextDecision, FailureReason, Layer, Purpose, Verdict,
+    ContextBuilt, ContextDecision, FailureReason, Form, Layer, Purpose, Verdict,
 };
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use journeyman_knowledge::Graph;
@@ -13,6 +13,7 @@ use journeyman_llm::{Estimator, Message, MessageRole, ModelServer};
 use thiserror::Error;
 
 use crate::fit::shrink;
+use crate::forms::opening;
 use crate::offer::ToolOffer;
 use crate::piece::{Body, Extent, LayerName, Piece};
 use crate::profile::{Part, Profile};
@@ -29,6 +30,8 @@ pub struct Request<'a> {
     pub state: &'a TaskState,
     /// What the call is for.
     pub purpose: Purpose,
+    /// How code is asked for.
+    pub form: Form,
     /// The module the call is for; `None` for the task as a whole.
     pub module: Option<&'a ModuleName>,
     /// The actual size of the model's window.
@@ -40,10 +43,21 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// The beginning of the answer, where the form has one.
+    fn opening(self) -> Option<Message> {
+        let module = self.module.and_then(|name| self.state.module(name));
+        let module = module.filter(|_| self.form == Form::Prefill)?;
+        Some(Message {
+            role: MessageRole::Assistant,
+            content: opening(self.state, module),
+        })
+    }
+
     fn source_input(self, profile: &'a Profile) -> SourceInput<'a> {
         SourceInput {
             state: self.state,
             purpose: self.purpose,
+            form: self.form,
             module: self.module.and_then(|name| self.state.module(name)),
             tools: self.tools,
             graph: self.graph,
@@ -118,8 +132,10 @@ pub async fn build(
     let mut pieces = collect_pieces(request.source_input(&profile)).await;
     let bytes_before: Vec<usize> = pieces.iter().map(|piece| piece.text().len()).collect();
 
+    let begun = request.opening();
     let (messages, count) = loop {
-        let messages = messages(system, &pieces);
+        let mut messages = messages(system, &pieces);
+        messages.extend(begun.clone());
         let count = server.count(&messages).await?;
         if count.tokens <= prompt_max {
             break (messages, count);

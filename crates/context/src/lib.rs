@@ -7,6 +7,7 @@
 
 mod build;
 mod fit;
+mod forms;
 mod offer;
 mod piece;
 mod profile;
@@ -16,6 +17,7 @@ mod requests;
 mod sources;
 
 pub use build::{BuildError, BuiltContext, Request, build, estimate};
+pub use forms::{forms_of, opening};
 pub use offer::ToolOffer;
 pub use profile::{Part, Profile};
 pub use prompts::{QUESTIONS_MAX, may_ask, plan_schema};

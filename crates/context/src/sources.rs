@@ -19,7 +19,7 @@ mod tools;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use journeyman_event::TaskState;
-use journeyman_event::payload::Purpose;
+use journeyman_event::payload::{Form, Purpose};
 use journeyman_event::state::ModuleState;
 use journeyman_knowledge::Graph;
 
@@ -32,6 +32,8 @@ use crate::profile::Profile;
 pub(crate) struct SourceInput<'a> {
     pub(crate) state: &'a TaskState,
     pub(crate) purpose: Purpose,
+    /// How code is asked for.
+    pub(crate) form: Form,
     /// The module the call is for.
     pub(crate) module: Option<&'a ModuleState>,
     /// The tools that may be called before answering.

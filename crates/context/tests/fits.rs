@@ -8,7 +8,7 @@ mod common;
 use common::Counter;
 use journeyman_context::{BuildError, BuiltContext, Profile, Request, build};
 use journeyman_event::payload::{
-    CodeOrigin, CodeUnderTest, FailureReason, PlannedFunction, PlannedModule, Purpose,
+    CodeOrigin, CodeUnderTest, FailureReason, Form, PlannedFunction, PlannedModule, Purpose,
     TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope, Verdict,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
@@ -92,6 +92,7 @@ fn fix(state: &TaskState, window: u64) -> Result<BuiltContext, BuildError> {
     let request = Request {
         state,
         purpose: Purpose::Fix,
+        form: Form::default(),
         module: Some(&name),
         window: Tokens(window),
         tools: &[],

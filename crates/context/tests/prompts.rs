@@ -10,10 +10,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use common::Counter;
-use journeyman_context::{Request, build};
+use journeyman_context::{Request, build, forms_of};
 use journeyman_event::payload::{
-    CodeOrigin, CodeUnderTest, GivenTest, PlannedFunction, PlannedModule, Purpose, TaskSubmitted,
-    TestFailureKind, TestOrigin, TestResult, TestScope,
+    CodeOrigin, CodeUnderTest, Form, GivenTest, PlannedFunction, PlannedModule, Purpose,
+    TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin, TestResult, TestScope,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
 use journeyman_event::{ContentHash, ModuleName, TaskState, Tokens, VectorClock};
@@ -90,6 +90,52 @@ fn state(modules: Vec<ModuleState>) -> TaskState {
     }
 }
 
+/// A task whose prompt begins a file, with an example, on a server that goes on with what it is given.
+fn begun() -> TaskState {
+    let mut state = state(vec![module("solution", &[], true)]);
+    let prompt = "def add(a: int, b: int) -> int:\n    \"\"\"Adds.\n\n    >>> add(1, 2)\n    3\n    \"\"\"\n";
+    state.submission = Some(TaskSubmitted {
+        tests: vec![GivenTest {
+            name: "test_add.py".into(),
+            origin: TestOrigin::Examples,
+            source: ">>> add(1, 2)\n3".into(),
+        }],
+        ..TaskSubmitted::of(prompt)
+    });
+    state.started = Some(TaskStarted {
+        model: "small".into(),
+        server: "llama.cpp".into(),
+        window: Tokens(32_768),
+        sandbox: "bubblewrap".into(),
+        tools: Vec::new(),
+        strategy: None,
+    });
+    state
+}
+
+async fn put(sent: &mut String, title: &str, request: Request<'_>) {
+    let built = build(&Counter, request).await.unwrap();
+    let _ = writeln!(sent, "======== {title}");
+    for message in built.messages {
+        let _ = writeln!(sent, "---- {:?}\n{}", message.role, message.content);
+    }
+}
+
+/// A form that has nothing of its own to say is not one of the module's forms.
+#[test]
+fn forms_that_would_give_the_same_prompt_are_left_out() {
+    let forms = |state: &TaskState| forms_of(state, &state.modules[0]);
+    assert_eq!(forms(&begun()), Form::ALL);
+    let planned = state(vec![module("shop.sums", &[], false)]);
+    assert_eq!(forms(&planned), [Form::File]);
+    let mut elsewhere = begun();
+    elsewhere.started.as_mut().unwrap().server = "openai-compatible".into();
+    assert_eq!(
+        forms(&elsewhere),
+        [Form::File, Form::Description, Form::Asserts]
+    );
+}
+
 #[tokio::test]
 async fn every_purpose_is_asked_for_in_these_words() {
     let of_package = state(vec![
@@ -124,17 +170,29 @@ async fn every_purpose_is_asked_for_in_these_words() {
             let request = Request {
                 state,
                 purpose,
+                form: Form::default(),
                 module: is_of_module.then_some(&name),
                 window: Tokens(32_768),
                 tools: &[],
                 graph: None,
             };
-            let built = build(&Counter, request).await.unwrap();
-            let _ = writeln!(sent, "======== {task}: {purpose:?}");
-            for message in built.messages {
-                let _ = writeln!(sent, "---- {:?}\n{}", message.role, message.content);
-            }
+            put(&mut sent, &format!("{task}: {purpose:?}"), request).await;
         }
+    }
+    for form in Form::ALL {
+        let state = begun();
+        let name = ModuleName::new("solution").unwrap();
+        assert!(forms_of(&state, &state.modules[0]).contains(&form));
+        let request = Request {
+            state: &state,
+            purpose: Purpose::Code,
+            form,
+            module: Some(&name),
+            window: Tokens(32_768),
+            tools: &[],
+            graph: None,
+        };
+        put(&mut sent, &format!("code in the form {form:?}"), request).await;
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/prompts.txt");
     if std::env::var_os("JOURNEYMAN_BLESS").is_some() {

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use common::Counter;
 use journeyman_context::{BuiltContext, Request, build};
-use journeyman_event::payload::{Purpose, ReviewCompleted, UserIntervention, Verdict};
+use journeyman_event::payload::{Form, Purpose, ReviewCompleted, UserIntervention, Verdict};
 use journeyman_event::{ModuleName, TaskState, Tokens};
 use life::{CART, Life, MONEY, SUMS, SUMS_TESTS};
 
@@ -34,6 +34,7 @@ async fn asked(
     let request = Request {
         state: &state,
         purpose,
+        form: Form::default(),
         module: module.as_ref(),
         window: Tokens(window),
         tools: &[],

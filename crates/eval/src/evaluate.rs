@@ -148,31 +148,9 @@ impl Evaluation {
         info: &ModelInfo,
         cancel: &CancellationToken,
     ) -> Result<(TaskId, TaskState), Error> {
-        let asked = TaskSubmitted::of(problem.prompt.clone());
-        let mut tests = of_submission(&asked).examples(&asked.prompt).tests;
-        tests.extend(problem.tests.clone().map(|source| GivenTest {
-            name: TEST_FILE.to_owned(),
-            origin: TestOrigin::File,
-            source,
-        }));
-        let submission = TaskSubmitted {
-            tests,
-            limits: self.limits,
-            ..asked
-        };
-        let content = json!({
-            "program": self.program, "model": info.name, "server": info.server,
-            "window": info.window.tokens, "id": problem.id, "submission": submission,
-        });
-        let key = blake3::hash(content.to_string().as_bytes()).to_hex();
-        let name = format!("eval-{}", &key[..KEY_DIGITS]);
-        let task = TaskId::new(name).map_err(|error| Error::Scorer(error.to_string()))?;
-        let known = load(&self.journal, &Principal::local(), &task).await?;
-        if known.is_none() {
-            self.worker.submit(&task, submission, cancel).await?;
-        }
-        let control = Control::interruptible(cancel.clone());
-        let state = self.worker.run(&task, &control).await?;
+        let submission = submission_of(problem, self.limits);
+        let task = task_id_of("eval", &self.program, info, problem, &submission)?;
+        let state = work_on(&self.worker, &self.journal, &task, submission, cancel).await?;
         Ok((task, state))
     }
 
@@ -203,4 +181,53 @@ impl Evaluation {
             given_tests: state.given_tests().len() as u64,
         })
     }
+}
+
+/// The problem as a task, with the tests that the workflow may see.
+pub(crate) fn submission_of(problem: &Problem, limits: Limits) -> TaskSubmitted {
+    let asked = TaskSubmitted::of(problem.prompt.clone());
+    let mut tests = of_submission(&asked).examples(&asked.prompt).tests;
+    tests.extend(problem.tests.clone().map(|source| GivenTest {
+        name: TEST_FILE.to_owned(),
+        origin: TestOrigin::File,
+        source,
+    }));
+    TaskSubmitted {
+        tests,
+        limits,
+        ..asked
+    }
+}
+
+/// The id of a problem's task, derived from everything that its result depends on.
+pub(crate) fn task_id_of(
+    kind: &str,
+    program: &str,
+    info: &ModelInfo,
+    problem: &Problem,
+    submission: &TaskSubmitted,
+) -> Result<TaskId, Error> {
+    let content = json!({
+        "program": program, "model": info.name, "server": info.server,
+        "window": info.window.tokens, "id": problem.id, "submission": submission,
+    });
+    let key = blake3::hash(content.to_string().as_bytes()).to_hex();
+    let name = format!("{kind}-{}", &key[..KEY_DIGITS]);
+    TaskId::new(name).map_err(|error| Error::Scorer(error.to_string()))
+}
+
+/// Runs a task to its end, continuing where it was interrupted.
+pub(crate) async fn work_on(
+    worker: &Worker,
+    journal: &Journal,
+    task: &TaskId,
+    submission: TaskSubmitted,
+    cancel: &CancellationToken,
+) -> Result<TaskState, Error> {
+    let known = load(journal, &Principal::local(), task).await?;
+    if known.is_none() {
+        worker.submit(task, submission, cancel).await?;
+    }
+    let control = Control::interruptible(cancel.clone());
+    Ok(worker.run(task, &control).await?)
 }

@@ -7,20 +7,26 @@
 //! model.
 
 mod bare;
+mod candidates;
 mod dataset;
 mod error;
 mod evaluate;
+mod forms;
 mod html;
+mod record;
 mod report;
 mod retention;
 mod score;
 mod scorer;
 mod statistics;
 
+pub use candidates::{Candidate, Recorded, Recording};
 pub use dataset::{Dataset, Mode, Problem};
 pub use error::Error;
 pub use evaluate::{Evaluation, evaluate};
+pub use forms::{Yield, table, yields};
 pub use html::html;
+pub use record::{Draws, Record, Sampling, record};
 pub use report::{Attempt, Point, ProblemReport, Report, Share, Summary, Worked};
 pub use retention::{
     Answered, ContextCost, Method, QuestionsReport, Retained, RetentionReport, questions, retention,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use journeyman_context::{BuildError, Profile, Request, build};
-use journeyman_event::payload::Purpose;
+use journeyman_event::payload::{Form, Purpose};
 use journeyman_event::{Event, ModuleName, Payload, TaskState, Tokens};
 use journeyman_knowledge::Knowledge;
 use journeyman_language::of;
@@ -251,6 +251,7 @@ async fn built(
     let request = Request {
         state: &state,
         purpose: Purpose::Fix,
+        form: Form::default(),
         module: Some(&history.focus),
         window: window(budget),
         tools: &[],

@@ -17,8 +17,8 @@ use crate::ids::{EventId, ModuleName, Revision, Sequence};
 use crate::ordering::CodeIdentity;
 pub use crate::payload::Ending;
 use crate::payload::{
-    CodeOrigin, CodeUnderTest, FailureReason, GivenTest, Limits, ModelCallStarted, ModuleComplete,
-    OutputFile, OutputStarted, PauseReason, PlannedModule, PromptAnswered, Purpose,
+    CodeOrigin, CodeUnderTest, FailureReason, Form, GivenTest, Limits, ModelCallStarted,
+    ModuleComplete, OutputFile, OutputStarted, PauseReason, PlannedModule, PromptAnswered, Purpose,
     ReviewCompleted, SummaryCompleted, TaskStarted, TaskSubmitted, TestFailureKind, TestOrigin,
     TestResult, TestScope, TestStarted, ToolExecuting, ToolOutcome, ToolRequest, UnusedCode,
 };
@@ -143,6 +143,9 @@ pub struct PendingAnswer {
     pub event: EventId,
     /// What the answer is for.
     pub purpose: Purpose,
+    /// How code was asked for.
+    #[serde(skip_serializing_if = "Form::is_default", default)]
+    pub form: Form,
     /// The module it is for.
     pub module: Option<ModuleName>,
     /// The complete answer.

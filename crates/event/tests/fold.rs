@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use journeyman_event::payload::{
     AgentStarted, AnswerRejected, Approach, BugReportReceived, ClockJumped, CodeGenerated,
     CodeOrigin, CodeUnderTest, CorrectionCompleted, CorrectionStarted, EffectInterrupted,
-    EffectRetried, FailureReason, GivenTest, Interruption, Limits, LimitsChanged,
+    EffectRetried, FailureReason, Form, GivenTest, Interruption, Limits, LimitsChanged,
     ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleComplete, ModuleStarted,
     PauseReason, PlannedModule, PlanningComplete, Purpose, RequestedStop, StopRequested,
     TaskCancelled, TaskComplete, TaskFailed, TaskPaused, TaskResumed, TaskStarted, TaskSubmitted,
@@ -35,6 +35,7 @@ fn planned(name: &str) -> PlannedModule {
 fn call() -> ModelCallStarted {
     ModelCallStarted {
         purpose: Purpose::Code,
+        form: Form::default(),
         messages: Vec::new(),
         prompt_tokens: Tokens(1),
         exact: true,

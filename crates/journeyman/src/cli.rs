@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use journeyman_api::limits::{ITERATIONS_MAX, TOKEN_BUDGET_MAX};
+use journeyman_event::payload::Form;
 use journeyman_event::{ModuleName, Owner, Priority, Revision, Sequence, TaskId};
 use journeyman_journal::{Head, Moment};
 use journeyman_language::{default_language, names};
@@ -734,6 +735,15 @@ pub(crate) struct EvalArgs {
     /// Number of problems worked on at once
     #[arg(long, default_value = "4", value_name = "N", value_parser = parse_count)]
     pub(crate) parallel: NonZeroU32,
+    /// Do not evaluate, but record answers of the model to requests for code in this file (.jsonl.gz)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "tests_given"])]
+    pub(crate) record: Option<PathBuf>,
+    /// Number of answers to record in each form: the likeliest, then warmer ones
+    #[arg(long, default_value = "16", value_name = "N", value_parser = parse_length, requires = "record")]
+    pub(crate) draws: usize,
+    /// Form of requests to record (repeatable) [default: all]
+    #[arg(long, value_name = "FORM", value_parser = parse_form, requires = "record")]
+    pub(crate) form: Vec<Form>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 }
@@ -860,6 +870,14 @@ fn whole<T: FromStr>(text: &str, needed: &str) -> Result<T, String> {
     text.trim()
         .parse()
         .map_err(|_| format!("a whole number {needed} is needed"))
+}
+
+fn parse_form(text: &str) -> Result<Form, String> {
+    let named = Form::ALL.into_iter().find(|form| form.as_str() == text);
+    named.ok_or_else(|| {
+        let names = Form::ALL.map(Form::as_str).join(", ");
+        format!("it is one of {names}")
+    })
 }
 
 fn parse_count(text: &str) -> Result<NonZeroU32, String> {

@@ -309,9 +309,9 @@ impl Steps {
 #[allow(clippy::unwrap_used)] // a test fails by panicking
 pub(crate) mod tests {
     use journeyman_event::payload::{
-        CodeGenerated, ModelCallFailed, ModelCallStarted, PlanningComplete, Purpose, TaskStarted,
-        TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult,
-        TestStarted,
+        CodeGenerated, Form, ModelCallFailed, ModelCallStarted, PlanningComplete, Purpose,
+        TaskStarted, TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed,
+        TestResult, TestStarted,
     };
     use journeyman_event::{
         ContentHash, Draft, EventId, ModuleName, NewEvent, Owner, Revision, Sequence, TaskId,
@@ -359,6 +359,7 @@ pub(crate) mod tests {
     pub(crate) fn call(purpose: Purpose) -> ModelCallStarted {
         ModelCallStarted {
             purpose,
+            form: Form::default(),
             messages: Vec::new(),
             prompt_tokens: Tokens(1_377),
             exact: true,

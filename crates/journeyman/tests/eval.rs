@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::Home;
+use journeyman_eval::Recording;
 use serde_json::{Value, json};
 
 /// What only the hidden tests know.
@@ -184,4 +186,74 @@ fn wrong_use_says_what_is_needed() {
         assert_eq!(output.code, Some(2), "{args:?}: {}", output.stderr);
         assert!(output.stderr.contains(words), "{args:?}: {}", output.stderr);
     }
+}
+
+#[test]
+fn answers_are_recorded_in_each_form_that_a_problem_has() {
+    let home = Home::new();
+    let set = data_set(&home);
+    let set = set.to_str().unwrap();
+    let files = ["first.jsonl.gz", "again.jsonl.gz"].map(|name| home.path().join(name));
+    let recorded = files.each_ref().map(|file| {
+        let file = file.to_str().unwrap();
+        let args = [
+            "eval",
+            set,
+            "--model-url",
+            "sim:?wrong=0&malformed=0",
+            "--record",
+            file,
+            "--draws",
+            "3",
+            "--json",
+        ];
+        let (code, result, _) = last(&home, &args);
+        assert_eq!(code, Some(0));
+        let forms = result["forms"].as_array().unwrap();
+        // The simulated server does not go on with an answer that was begun for it, and does not understand words.
+        for (form, answers, right) in [
+            (json!("file"), 9, 2.0),
+            (json!("description"), 9, 0.0),
+            (json!("asserts"), 9, 2.0),
+            (Value::Null, 27, 2.0),
+        ] {
+            let found = forms.iter().find(|one| one["form"] == form).unwrap();
+            assert_eq!(found["answers"], answers, "{form}: {found}");
+            // Of three problems, as in an evaluation.
+            let share = found["greedy"].as_f64().unwrap();
+            assert!((share - right / 3.0).abs() < 1e-9, "{form}: {found}");
+        }
+        assert_eq!(forms.len(), 4);
+        Recording::read(std::path::Path::new(file)).unwrap()
+    });
+    let [first, again] = recorded;
+    assert_eq!(first, again, "a finished recording is not made again");
+    assert_eq!(first.recorded.server, "simulated");
+    let prompts: BTreeSet<_> = first.candidates.iter().map(|one| one.prompt).collect();
+    assert_eq!(
+        prompts.len(),
+        9,
+        "each form of each problem is another prompt"
+    );
+    assert!(!format!("{first:?}").contains(SECRET));
+
+    let args = [
+        "eval",
+        set,
+        "--model-url",
+        "sim:",
+        "--record",
+        "x",
+        "--form",
+        "poem",
+    ];
+    let refused = home.run(&args);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused
+            .stderr
+            .contains("file, prefill, description, asserts"),
+        "{}",
+        refused.stderr
+    );
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use common::{CART, Life, MONEY, SUMS, SUMS_TESTS, known};
 use journeyman_event::payload::{
-    ContextBuilt, ContextDecision, ModelCallStarted, Purpose, SentMessage, Verdict,
+    ContextBuilt, ContextDecision, Form, ModelCallStarted, Purpose, SentMessage, Verdict,
 };
 use journeyman_event::{
     ContentHash, Owner, Principal, Revision, SeededRandom, Sequence, TaskId, Tokens,
@@ -112,6 +112,7 @@ fn call(life: &mut Life, blobs: &mut Vec<Bytes>, pieces: &[(&str, &str)], has_by
     });
     let started = ModelCallStarted {
         purpose: Purpose::Fix,
+        form: Form::default(),
         messages: messages.collect(),
         prompt_tokens: Tokens(100),
         exact: true,

@@ -6,6 +6,15 @@ use journeyman_event::payload::GivenTest;
 
 use crate::{Examples, PromptTexts};
 
+/// What the beginning of a file asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The head of the function, without the colon at its end.
+    pub signature: String,
+    /// What the user wrote about it.
+    pub text: String,
+}
+
 /// Knowledge about a programming language. It is pure and always gives the same results, so that a task's
 /// history can be replayed anywhere. What requires running code belongs to a [`Runner`](crate::Runner).
 ///
@@ -121,6 +130,12 @@ pub trait Language: Send + Sync {
 
     /// The signatures at the start of a prompt that is itself the beginning of a file; otherwise empty.
     fn stub_signatures(&self, prompt: &str) -> Vec<String>;
+
+    /// What the beginning of a file asks for, in words; `None` if words cannot say it all.
+    fn described(&self, stub: &str) -> Option<Described>;
+
+    /// The examples of a given test as assertions, one a line, as far as they can be told so.
+    fn assertions(&self, test: &GivenTest) -> Vec<String>;
 
     /// Names that a given test calls and does not define, except builtins.
     fn called_names(&self, test: &GivenTest) -> BTreeSet<String>;

@@ -25,7 +25,7 @@ use journeyman_event::payload::TaskSubmitted;
 
 pub use error::{Error, Result};
 pub use examples::{Examples, leaves_examples};
-pub use language::{ImportFailure, Language, LastBlock};
+pub use language::{Described, ImportFailure, Language, LastBlock};
 pub use prompt_texts::PromptTexts;
 pub use report::{DeadCode, DeadCodeKind, ImportCheck, TestOutcome, TestReport, TestResult};
 pub use runner::{Runner, Runners};

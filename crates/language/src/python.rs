@@ -16,6 +16,7 @@ mod prompt_texts;
 mod rendering;
 mod source;
 mod suite;
+mod told;
 mod unchanged;
 
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ pub use names::{BUILTINS, STANDARD_LIBRARY, is_standard};
 use names::{is_builtin, is_identifier, is_library, is_name, is_third_party};
 use source::{defined_name, mentions, stub_signatures};
 
-use crate::{Examples, ImportFailure, Language, LastBlock, PromptTexts};
+use crate::{Described, Examples, ImportFailure, Language, LastBlock, PromptTexts};
 
 /// Python, as far as it is known without being run.
 #[derive(Clone, Copy, Debug)]
@@ -175,6 +176,14 @@ impl Language for Python {
 
     fn stub_signatures(&self, prompt: &str) -> Vec<String> {
         source::stub_signatures(prompt)
+    }
+
+    fn described(&self, stub: &str) -> Option<Described> {
+        told::described(stub)
+    }
+
+    fn assertions(&self, test: &GivenTest) -> Vec<String> {
+        told::assertions(test)
     }
 
     fn called_names(&self, test: &GivenTest) -> BTreeSet<String> {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use journeyman_bus::Stamp;
 use journeyman_event::payload::{
-    Charge, EffectRetried, FailureReason, ModelCallCompleted, ModelCallFailed, ModelCallStarted,
-    Purpose, Reserved, TaskComplete, TaskFailed, TaskStarted, TaskSubmitted, TestPassed,
-    Verification,
+    Charge, EffectRetried, FailureReason, Form, ModelCallCompleted, ModelCallFailed,
+    ModelCallStarted, Purpose, Reserved, TaskComplete, TaskFailed, TaskStarted, TaskSubmitted,
+    TestPassed, Verification,
 };
 use journeyman_event::{
     Draft, EventId, NewEvent, Owner, Payload, PicoUsd, Principal, SeededRandom, SteppedTime,
@@ -230,6 +230,7 @@ fn call(number: i64) -> ModelCallStarted {
         } else {
             Purpose::Plan
         },
+        form: Form::default(),
         messages: Vec::new(),
         prompt_tokens: Tokens(100),
         exact: true,

@@ -66,7 +66,7 @@ pub(crate) fn is_torn(language: &dyn Language, answer: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use journeyman_event::payload::Purpose;
+    use journeyman_event::payload::{Form, Purpose};
     use journeyman_language::python::Python;
     use serde::Deserialize;
 
@@ -115,6 +115,7 @@ mod tests {
         let answer = |text: &str| PendingAnswer {
             event: journeyman_event::EventId::from_bytes([0; 16]),
             purpose: Purpose::Code,
+            form: Form::default(),
             module: None,
             text: text.to_owned(),
             cut_short: false,

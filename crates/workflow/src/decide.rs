@@ -5,9 +5,9 @@ mod summaries;
 use jiff::SignedDuration;
 use journeyman_context::{Descriptor, may_ask};
 use journeyman_event::payload::{
-    AgentOutcome, CodeUnderTest, FailureReason, OutputStarted, PauseReason, Purpose, TaskCancelled,
-    TaskComplete, TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope, TestStarted,
-    ToolRequest, Verification,
+    AgentOutcome, CodeUnderTest, FailureReason, Form, OutputStarted, PauseReason, Purpose,
+    TaskCancelled, TaskComplete, TaskFailed, TaskPaused, TestFailureKind, TestOrigin, TestScope,
+    TestStarted, ToolRequest, Verification,
 };
 use journeyman_event::state::{Action, Agent, Ending, ModuleState, OpenEffect, Refusals, TestRun};
 use journeyman_event::{ModuleName, TaskState, Tokens};
@@ -52,6 +52,8 @@ pub enum Step {
     CallModel {
         /// What the call is for.
         purpose: Purpose,
+        /// How code is asked for.
+        form: Form,
         /// The module it is for; `None` for the task as a whole.
         module: Option<ModuleName>,
         /// The sampling temperature.
@@ -256,6 +258,7 @@ fn ask_about(module: Option<ModuleName>, purpose: Purpose, refusals: u32) -> Ste
     let times = f32::from(u16::try_from(refusals).unwrap_or(u16::MAX));
     Step::CallModel {
         purpose,
+        form: Form::File,
         module,
         temperature: (Descriptor::of(purpose).temperature + 0.2 * times).min(1.0),
     }
@@ -357,9 +360,11 @@ fn step_of(state: &TaskState, module: &ModuleState, step: ModuleStep) -> Step {
         ModuleStep::Record(facts) => Step::Record(facts),
         ModuleStep::CallModel {
             purpose,
+            form,
             temperature,
         } => Step::CallModel {
             purpose,
+            form,
             module: Some(name.clone()),
             temperature,
         },

@@ -142,6 +142,7 @@ mod tests {
             let answer = PendingAnswer {
                 event: journeyman_event::EventId::from_bytes([0; 16]),
                 purpose: Purpose::Plan,
+                form: journeyman_event::payload::Form::default(),
                 module: None,
                 text: text.to_owned(),
                 cut_short,

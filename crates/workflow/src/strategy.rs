@@ -6,7 +6,7 @@ mod whole_file;
 use std::sync::Arc;
 
 use journeyman_event::TaskState;
-use journeyman_event::payload::{FailureReason, Purpose, TestOrigin};
+use journeyman_event::payload::{FailureReason, Form, Purpose, TestOrigin};
 use journeyman_event::state::{ModuleState, PendingAnswer};
 pub use whole_file::WholeFile;
 
@@ -22,6 +22,8 @@ pub enum ModuleStep {
     CallModel {
         /// What the call is for.
         purpose: Purpose,
+        /// How code is asked for.
+        form: Form,
         /// The sampling temperature.
         temperature: f32,
     },

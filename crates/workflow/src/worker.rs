@@ -298,10 +298,17 @@ impl Worker {
             Step::Record(facts) => facts,
             Step::CallModel {
                 purpose,
+                form,
                 module,
                 temperature,
             } => {
-                let prepared = self.prepare_call(task_run, purpose, module, temperature);
+                let asked = prepare::Asked {
+                    purpose,
+                    form,
+                    module,
+                    temperature,
+                };
+                let prepared = self.prepare_call(task_run, asked);
                 return prepared.await;
             }
             Step::CallTool { module, request } => {

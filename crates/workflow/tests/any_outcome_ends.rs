@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use journeyman_event::payload::{
     AgentCompleted, AgentOutcome, AgentStarted, AnalysisStarted, CodeOrigin, ContextRefused,
-    DeadCodeAnalysis, EffectInterrupted, EffectRetried, FailureReason, GivenTest, Interruption,
-    ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleSkipped, OutputFailed,
-    OutputWritten, PauseReason, Purpose, TaskQueued, TaskResumed, TaskStarted, TaskSubmitted,
-    TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted, ToolCompleted,
-    ToolExecuting, ToolOutcome, ToolRequest, UserAnswered, UserIntervention, Verification,
+    DeadCodeAnalysis, EffectInterrupted, EffectRetried, FailureReason, Form, GivenTest,
+    Interruption, ModelCallCompleted, ModelCallFailed, ModelCallStarted, ModuleSkipped,
+    OutputFailed, OutputWritten, PauseReason, Purpose, TaskQueued, TaskResumed, TaskStarted,
+    TaskSubmitted, TestFailed, TestFailureKind, TestOrigin, TestPassed, TestResult, TestStarted,
+    ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest, UserAnswered, UserIntervention,
+    Verification,
 };
 use journeyman_event::state::{Action, Ending, OpenEffect, Status};
 use journeyman_event::{
@@ -329,6 +330,7 @@ impl Drive {
         self.employ(purpose, module.as_ref());
         let started = ModelCallStarted {
             purpose,
+            form: Form::default(),
             messages: Vec::new(),
             prompt_tokens,
             exact: true,

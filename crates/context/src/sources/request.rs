@@ -2,8 +2,10 @@
 //! of the purpose words them.
 
 use async_trait::async_trait;
+use journeyman_event::payload::Form;
 
 use super::{Source, SourceInput};
+use crate::forms::asserts;
 use crate::piece::Piece;
 use crate::purpose::Descriptor;
 
@@ -13,6 +15,9 @@ pub(crate) struct Request;
 #[async_trait]
 impl Source for Request {
     async fn pieces(&self, input: SourceInput<'_>) -> Vec<Piece> {
-        (Descriptor::of(input.purpose).request)(input.state, input.module)
+        let module = input.module.filter(|_| input.form == Form::Asserts);
+        let restated = module.and_then(|module| asserts(input.state, module));
+        let asked = (Descriptor::of(input.purpose).request)(input.state, input.module);
+        restated.into_iter().chain(asked).collect()
     }
 }

@@ -52,6 +52,48 @@ impl Purpose {
     }
 }
 
+/// How the code of a module is asked for. Candidates that come from different forms differ more than those that one form
+/// gives at a higher temperature.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// The model is asked for the whole file.
+    #[default]
+    File,
+    /// The same, and the answer's beginning is given, with which the model goes on.
+    Prefill,
+    /// The task is told in words, also where the user began a file.
+    Description,
+    /// The whole file is asked for, and the examples are repeated as assertions.
+    Asserts,
+}
+
+impl Form {
+    /// All forms, in the order in which they are used.
+    pub const ALL: [Self; 4] = [Self::File, Self::Prefill, Self::Description, Self::Asserts];
+
+    /// The name in events and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Prefill => "prefill",
+            Self::Description => "description",
+            Self::Asserts => "asserts",
+        }
+    }
+
+    /// Whether it is the form that events do not name.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::File
+    }
+}
+
 /// One layer or one part of a context. Layers are listed in the order they are sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
@@ -121,6 +163,9 @@ pub struct SentMessage {
 pub struct ModelCallStarted {
     /// What the call is for.
     pub purpose: Purpose,
+    /// How code is asked for.
+    #[serde(skip_serializing_if = "Form::is_default", default)]
+    pub form: Form,
     /// The messages of the prompt.
     pub messages: Vec<SentMessage>,
     /// The size of the prompt in tokens, including the chat template.

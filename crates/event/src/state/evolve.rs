@@ -281,6 +281,7 @@ impl TaskState {
                 self.answers.push(PendingAnswer {
                     event: event.id,
                     purpose: call.purpose,
+                    form: call.form,
                     module,
                     text: done.text.clone(),
                     cut_short: done.cut_short,

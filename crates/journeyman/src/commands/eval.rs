@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use journeyman_eval::{
-    Dataset, Evaluation, Mode, ProblemReport, Report, Scorer, evaluate, html, score,
+    Dataset, Draws, Evaluation, Mode, ProblemReport, Record, Report, Sampling, Scorer, evaluate,
+    html, record, score, table, yields,
 };
-use journeyman_event::payload::Limits;
+use journeyman_event::payload::{Form, Limits};
 use journeyman_fetch::{FilePlan, assemble};
 use journeyman_language::Runner;
 use journeyman_language::python::Interpreter;
+use journeyman_workflow::Strategies;
 use serde_json::json;
 
 use crate::cli::{EvalArgs, ScorerCommand};
@@ -83,7 +85,44 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         model_slots: settings.model_slots.max(args.parallel.get()),
         ..settings.clone()
     };
-    let work_setup = work_setup(settings, &folder, &progress).await?;
+    let mut work_setup = work_setup(settings, &folder, &progress).await?;
+    if let Some(file) = &args.record {
+        let forms = if args.form.is_empty() {
+            Form::ALL.to_vec()
+        } else {
+            args.form
+        };
+        let draws = Draws::new(forms, args.draws);
+        let sampling = Sampling::new(draws.clone());
+        work_setup.worker_context.strategies = Strategies::new(sampling, Vec::new());
+        let input = Record {
+            benchmark: name,
+            problems,
+            parallel: usize::try_from(args.parallel.get())?,
+            draws,
+            program: program_hash()?,
+            worker: work_setup.worker(journal.clone()),
+            journal,
+            server: work_setup.worker_context.models.default_server().clone(),
+            scorer,
+        };
+        let tell = |id: &str, count| progress.say(&format!("{id}: {count} candidates"));
+        let recording = record(&input, &tell, &cancel).await;
+        progress.finish().await;
+        let recording = recording?;
+        recording.write(file)?;
+        let yields = yields(&recording.candidates);
+        if settings.json {
+            json(&json!({"type": "forms", "forms": yields}))?;
+        } else {
+            line(&table(&yields))?;
+        }
+        return Ok(if cancel.is_cancelled() {
+            Exit::Interrupted
+        } else {
+            Exit::Success
+        });
+    }
     let evaluation = Evaluation {
         name,
         problems,

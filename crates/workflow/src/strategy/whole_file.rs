@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use journeyman_context::Descriptor;
 use journeyman_event::TaskState;
 use journeyman_event::payload::{
-    Approach, BugReportReceived, CodeOrigin, CorrectionStarted, FailureReason, ModuleComplete,
-    ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin, TestResult,
-    TestsGenerated, Verification,
+    Approach, BugReportReceived, CodeOrigin, CorrectionStarted, FailureReason, Form,
+    ModuleComplete, ModuleIteration, ModuleStarted, Purpose, TestFailureKind, TestOrigin,
+    TestResult, TestsGenerated, Verification,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, PendingAnswer, TestRun};
 use journeyman_language::{ImportFailure, of_task};
@@ -122,6 +122,7 @@ fn call_at(purpose: Purpose, temperature: f32, times: u32) -> ModuleStep {
     let times = f32::from(u16::try_from(times).unwrap_or(u16::MAX));
     ModuleStep::CallModel {
         purpose,
+        form: Form::File,
         temperature: (temperature + 0.15 * times).min(1.0),
     }
 }

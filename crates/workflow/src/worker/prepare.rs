@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use journeyman_context::{BuildError, BuiltContext, Descriptor, ToolOffer};
 use journeyman_event::payload::{
-    AnswerRejected, ContextRefused, FailureReason, ModelCallStarted, ModelChanged, PauseReason,
-    Purpose, Reserved, SentMessage, ToolCompleted, ToolExecuting, ToolOutcome, ToolRequest,
+    AnswerRejected, ContextRefused, FailureReason, Form, ModelCallStarted, ModelChanged,
+    PauseReason, Purpose, Reserved, SentMessage, ToolCompleted, ToolExecuting, ToolOutcome,
+    ToolRequest,
 };
 use journeyman_event::{
     ContentHash, EventId, ModuleName, Payload, TaskId, TaskState, Tokens, word,
@@ -50,6 +51,14 @@ fn is_too_large(built: &Result<BuiltContext, BuildError>) -> bool {
     )
 }
 
+/// The model call that a step asks for.
+pub(super) struct Asked {
+    pub(super) purpose: Purpose,
+    pub(super) form: Form,
+    pub(super) module: Option<ModuleName>,
+    pub(super) temperature: f32,
+}
+
 impl Worker {
     /// Builds the prompt and records it with the intent to send it.
     ///
@@ -58,10 +67,14 @@ impl Worker {
     pub(super) async fn prepare_call(
         &self,
         task_run: &mut TaskRun<'_>,
-        purpose: Purpose,
-        module: Option<ModuleName>,
-        temperature: f32,
+        asked: Asked,
     ) -> Result<bool, Error> {
+        let Asked {
+            purpose,
+            form,
+            module,
+            temperature,
+        } = asked;
         let graph = self.graph(task_run, purpose).await?;
         let state = &task_run.state;
         let role = Descriptor::of(purpose).role;
@@ -73,6 +86,7 @@ impl Worker {
         let request = |window| journeyman_context::Request {
             state,
             purpose,
+            form,
             module: module.as_ref(),
             window,
             tools: if may_call { &offers } else { &[] },
@@ -185,6 +199,7 @@ impl Worker {
         let schema = built.schema.map(|schema| keep(schema.to_string()));
         let started = ModelCallStarted {
             purpose,
+            form,
             messages,
             prompt_tokens: built.prompt_tokens,
             exact: built.exact,

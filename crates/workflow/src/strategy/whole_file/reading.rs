@@ -1,7 +1,10 @@
 //! Turns an answer that is a file into facts: a version of the module's code, or its tests.
 
+use std::borrow::Cow;
+
+use journeyman_context::opening;
 use journeyman_event::TaskState;
-use journeyman_event::payload::{CodeOrigin, CorrectionCompleted, Purpose, TestsGenerated};
+use journeyman_event::payload::{CodeOrigin, CorrectionCompleted, Form, Purpose, TestsGenerated};
 use journeyman_event::state::{ModuleState, PendingAnswer};
 use journeyman_language::of_task;
 
@@ -37,6 +40,7 @@ fn code_file(
 ) -> Result<String, String> {
     let language = of_task(state);
     let names = planned_names(state, module);
+    let answer = &*with_opening(state, module, answer);
     let cut = file_cut_off(language, answer);
     let source = language.code_in_answer(&answer.text, cut.as_deref(), &names)?;
     let source = language.without_own_imports(&source, module.plan.name.as_str());
@@ -57,6 +61,22 @@ fn code_file(
             missing.join(", ")
         )),
     }
+}
+
+/// The answer with the beginning that it was given, unless the model began anew.
+fn with_opening<'a>(
+    state: &TaskState,
+    module: &ModuleState,
+    answer: &'a PendingAnswer,
+) -> Cow<'a, PendingAnswer> {
+    let fence = format!("```{}", of_task(state).prompt_texts().fence);
+    if answer.form != Form::Prefill || answer.text.contains(&fence) {
+        return Cow::Borrowed(answer);
+    }
+    Cow::Owned(PendingAnswer {
+        text: opening(state, module) + &answer.text,
+        ..answer.clone()
+    })
 }
 
 fn planned_names<'m>(state: &TaskState, module: &'m ModuleState) -> Vec<&'m str> {
@@ -101,4 +121,54 @@ fn new_version(module: &ModuleState, source: String) -> Vec<Fact> {
     }
     facts.push(Fact::of_module(Role::Fixer, name, completed));
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::payload::{PlannedFunction, PlannedModule, TaskSubmitted};
+    use journeyman_event::{EventId, ModuleName};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_whose_beginning_was_given_is_read_with_it_unless_the_model_began_anew()
+    -> Result<(), String> {
+        let name = ModuleName::new("solution").map_err(|error| error.to_string())?;
+        let stub = "import math\n\ndef area(r):\n    \"\"\"Of a circle.\"\"\"\n";
+        let module = ModuleState::new(PlannedModule {
+            name: name.clone(),
+            purpose: String::new(),
+            functions: vec![PlannedFunction {
+                signature: "def area(r)".to_owned(),
+                behaviour: String::new(),
+            }],
+            depends_on: Vec::new(),
+            given_tests: Vec::new(),
+            completes_prompt: true,
+        });
+        let task = TaskState {
+            submission: Some(TaskSubmitted::of(stub)),
+            ..TaskState::default()
+        };
+        let body = "    return math.pi * r ** 2\n";
+        let whole = format!("{stub}{body}");
+        for (form, text) in [
+            (Form::Prefill, format!("{body}```\nThat is it.")),
+            (Form::Prefill, body.to_owned()),
+            (Form::Prefill, format!("```python\n{whole}```")),
+            (Form::File, format!("```python\n{whole}```")),
+        ] {
+            let answer = PendingAnswer {
+                event: EventId::from_bytes([0; 16]),
+                purpose: Purpose::Code,
+                form,
+                module: Some(name.clone()),
+                text,
+                cut_short: false,
+                repeated: None,
+            };
+            assert_eq!(code_file(&task, &module, &answer)?, whole, "{answer:?}");
+        }
+        Ok(())
+    }
 }
