@@ -137,6 +137,10 @@ pub trait Language: Send + Sync {
     /// The examples of a given test as assertions, one a line, as far as they can be told so.
     fn assertions(&self, test: &GivenTest) -> Vec<String>;
 
+    /// Calls like those in the examples of given tests, whose results nobody knows. For
+    /// [`Runner::probe`](crate::Runner::probe).
+    fn probes(&self, tests: &[&GivenTest]) -> Vec<String>;
+
     /// Names that a given test calls and does not define, except builtins.
     fn called_names(&self, test: &GivenTest) -> BTreeSet<String>;
 

@@ -10,6 +10,7 @@ mod interpreter;
 mod literal;
 mod names;
 mod own_fault;
+mod probes;
 mod program;
 mod prompt;
 mod prompt_texts;
@@ -184,6 +185,14 @@ impl Language for Python {
 
     fn assertions(&self, test: &GivenTest) -> Vec<String> {
         told::assertions(test)
+    }
+
+    fn probes(&self, tests: &[&GivenTest]) -> Vec<String> {
+        let assertions: Vec<String> = tests
+            .iter()
+            .flat_map(|test| told::assertions(test))
+            .collect();
+        probes::probes(&assertions)
     }
 
     fn called_names(&self, test: &GivenTest) -> BTreeSet<String> {

@@ -57,6 +57,18 @@ pub trait Runner: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<ImportCheck>;
 
+    /// Makes each of these calls of functions of a module, with the arguments that they name, and says how it behaves: what
+    /// it gives, raises, prints and does to its arguments, in words that are the same for the same behaviour. Empty for
+    /// calls that were not made, because the module does not load or an earlier call ended the process.
+    async fn probe(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        module: &str,
+        calls: &[String],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<String>>;
+
     /// The definitions at top level of `files` (paths relative to `folder`) that none of them uses. Reads the
     /// code without running it.
     async fn analyse(
@@ -158,6 +170,17 @@ mod tests {
             _: &str,
             _: &CancellationToken,
         ) -> Result<ImportCheck> {
+            Err(Error::NotReady { title: self.0 })
+        }
+
+        async fn probe(
+            &self,
+            _: &Sandbox,
+            _: &Path,
+            _: &str,
+            _: &[String],
+            _: &CancellationToken,
+        ) -> Result<Vec<String>> {
             Err(Error::NotReady { title: self.0 })
         }
 

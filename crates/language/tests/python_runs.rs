@@ -30,6 +30,54 @@ at_each_level! {
         assert_eq!(report.tests[0].name, "tests/test_add.py::test_add[1]");
     }
 
+    calls_behave_alike_if_no_test_could_tell_them_apart => |sandboxed| {
+        let one = "import os, sys, time\n\n\
+            class P:\n    def __init__(self, x):\n        self.x = x\n\n\
+            def value(x):\n    return {'a': [1.0, 0.1 + 0.2], 'b': {3, 1, 2}, 'c': P(x)}\n\n\
+            def error(x):\n    raise ValueError('one')\n\n\
+            def change(x):\n    x.append(1)\n    return x\n\n\
+            def say(x):\n    print(x)\n\n\
+            def many(x):\n    return (n for n in range(x))\n\n\
+            def slow(x):\n    while True:\n        pass\n\n\
+            async def later(x):\n    return x\n\n\
+            def deep(x):\n    return deep(x)\n\n\
+            def end(x):\n    os._exit(0)\n";
+        let other = "class P:\n    def __init__(self, x):\n        self.x = x\n\n\
+            def value(x):\n    return {'c': P(x), 'b': {2, 3, 1}, 'a': [1, 0.3]}\n\n\
+            def error(x):\n    raise ValueError('another')\n\n\
+            def change(x):\n    return x + [1]\n\n\
+            def say(x):\n    return None\n\n\
+            def many(x):\n    return iter(range(x))\n\n\
+            def slow(x):\n    import time\n    time.sleep(60)\n\n\
+            async def later(x):\n    return x + 1\n\n\
+            def deep(x):\n    raise RecursionError\n\n\
+            def end(x):\n    return 1\n";
+        let calls = [
+            "value('x')", "error(1)", "change([2])", "say('y')", "many(3)", "slow(1)", "later(x=1)", "deep(1)", "missing(1)",
+            "end(1)", "value(1)",
+        ].map(str::to_owned);
+        let cancel = CancellationToken::new();
+        let mut found = Vec::new();
+        for source in [one, other] {
+            sandboxed.write("probed.py", source);
+            let python = &sandboxed.python;
+            let probed = python.probe(&sandboxed.sandbox, sandboxed.folder.path(), "probed", &calls, &cancel);
+            found.push(probed.await.expect("it runs"));
+        }
+        let same: Vec<bool> = found[0].iter().zip(&found[1]).map(|(a, b)| a == b).collect();
+        let expected = [true, true, false, false, true, true, false, true, true, false, false];
+        assert_eq!(same, expected, "{found:#?}");
+        assert_eq!(found[0][1], "raises ValueError");
+        assert_eq!(found[0][5], "takes too long");
+        assert!(found[0][2].contains("changes its arguments"), "{found:#?}");
+        // After a call that ended the process none was made.
+        assert_eq!((found[0][9].as_str(), found[0][10].as_str()), ("", ""));
+        sandboxed.write("probed.py", "syntax error");
+        let python = &sandboxed.python;
+        let probed = python.probe(&sandboxed.sandbox, sandboxed.folder.path(), "probed", &calls, &cancel);
+        assert!(probed.await.expect("it runs").iter().all(String::is_empty));
+    }
+
     code_that_prints_without_end_while_it_is_loaded_is_told_so => |sandboxed| {
         sandboxed.write("loud.py", "for _ in range(200):\n    print('x' * (1 << 20))\n\ndef f():\n    return 1\n");
         sandboxed.write("test_loud.py", "from loud import f\n\ndef test_f():\n    assert f() == 1\n");

@@ -26,6 +26,7 @@ const TEST: &str = concat!(
 );
 const IMPORT: &str = include_str!("scripts/import.py");
 const ANALYSE: &str = include_str!("scripts/analyse.py");
+const PROBE: &str = include_str!("scripts/probe.py");
 const DISCOVER: &str = include_str!("scripts/discover.py");
 
 /// Space for the reports of a few thousand tests. Beyond it single results may be missing, but not the totals.
@@ -217,6 +218,12 @@ enum ImportLine {
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+enum ProbeLine {
+    Behaves { number: usize, how: String },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 enum AnalysisLine {
     Dead {
         what: DeadCodeKind,
@@ -300,6 +307,28 @@ impl Runner for Interpreter {
             imports: error.is_none(),
             error: visible(&error.unwrap_or_default()),
         })
+    }
+
+    async fn probe(
+        &self,
+        sandbox: &Sandbox,
+        folder: &Path,
+        module: &str,
+        calls: &[String],
+        cancel: &CancellationToken,
+    ) -> Result<Vec<String>> {
+        let calls_of = calls.iter().map(String::as_str);
+        let arguments: Vec<&str> = [module].into_iter().chain(calls_of).collect();
+        let (_, lines) = self
+            .run(sandbox, PROBE, folder, &arguments, None, cancel)
+            .await?;
+        let mut behaviour = vec![String::new(); calls.len()];
+        for ProbeLine::Behaves { number, how } in lines {
+            if let Some(place) = behaviour.get_mut(number) {
+                *place = how;
+            }
+        }
+        Ok(behaviour)
     }
 
     async fn analyse(
