@@ -35,6 +35,9 @@ pub enum Error {
     /// A history for the retention benchmark is invalid.
     #[error("a made-up history is invalid: {0}")]
     History(String),
+    /// Code could not be run.
+    #[error(transparent)]
+    Language(#[from] journeyman_language::Error),
     /// The sandbox failed.
     #[error(transparent)]
     Sandbox(#[from] journeyman_sandbox::Error),

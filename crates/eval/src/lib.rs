@@ -14,6 +14,7 @@ mod evaluate;
 mod forms;
 mod html;
 mod record;
+mod replay;
 mod report;
 mod retention;
 mod score;
@@ -27,6 +28,7 @@ pub use evaluate::{Evaluation, evaluate};
 pub use forms::{Yield, table, yields};
 pub use html::html;
 pub use record::{Draws, Record, Sampling, record};
+pub use replay::{Replay, ReplayReport, Replayed, replay};
 pub use report::{Attempt, Point, ProblemReport, Report, Share, Summary, Worked};
 pub use retention::{
     Answered, ContextCost, Method, QuestionsReport, Retained, RetentionReport, questions, retention,

@@ -13,12 +13,13 @@ use journeyman_event::state::{ModuleState, PendingAnswer};
 use journeyman_event::{EventId, Payload, Principal, Role, Sequence, TaskId, TaskState, Tokens};
 use journeyman_journal::{Filter, Journal};
 use journeyman_llm::ModelServer;
-use journeyman_workflow::{Fact, ModuleStep, ModuleStrategy, WholeFile, Worker};
+use journeyman_workflow::{Fact, ModuleStep, ModuleStrategy, Worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::candidates::{Candidate, Recorded, Recording, hash_of};
 use crate::dataset::Problem;
 use crate::evaluate::{submission_of, task_id_of, work_on};
+use crate::replay::code_of;
 use crate::{Error, Scorer};
 
 /// How many events are read at a time.
@@ -199,25 +200,6 @@ async fn judge(
         candidate.right = Some(right);
     }
     Ok(())
-}
-
-/// The file in an answer, as the workflow reads it.
-fn code_of(task: &TaskState, candidate: &Candidate) -> Option<String> {
-    let module = task.modules.first()?;
-    let answer = PendingAnswer {
-        event: EventId::from_bytes([0; 16]),
-        purpose: Purpose::Code,
-        form: candidate.form,
-        module: Some(module.plan.name.clone()),
-        text: candidate.text.clone(),
-        cut_short: candidate.cut_short,
-        repeated: candidate.repeated.clone(),
-    };
-    let facts = WholeFile.read(task, module, &answer).ok()?;
-    facts.into_iter().find_map(|fact| match fact.payload {
-        Payload::CodeGenerated(code) => Some(code.source),
-        _ => None,
-    })
 }
 
 /// The answers to a task's requests for code, in the order in which they were given.

@@ -738,11 +738,14 @@ pub(crate) struct EvalArgs {
     /// Do not evaluate, but record answers of the model to requests for code in this file (.jsonl.gz)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "tests_given"])]
     pub(crate) record: Option<PathBuf>,
+    /// Do not call the model, but choose among answers recorded in this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "tests_given", "record"])]
+    pub(crate) replay: Option<PathBuf>,
     /// Number of answers to record in each form: the likeliest, then warmer ones
     #[arg(long, default_value = "16", value_name = "N", value_parser = parse_length, requires = "record")]
     pub(crate) draws: usize,
-    /// Form of requests to record (repeatable) [default: all]
-    #[arg(long, value_name = "FORM", value_parser = parse_form, requires = "record")]
+    /// Form of requests to record or replay (repeatable) [default: all]
+    #[arg(long, value_name = "FORM", value_parser = parse_form)]
     pub(crate) form: Vec<Form>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

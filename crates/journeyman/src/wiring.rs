@@ -67,6 +67,37 @@ impl WorkSetup {
     }
 }
 
+/// What code is run with, and where.
+pub(crate) struct Ground {
+    pub(crate) environment: Environment,
+    pub(crate) runners: Runners,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) work_folder: PathBuf,
+}
+
+/// Prepares the languages and the sandbox, and empties the folder for running code.
+pub(crate) async fn ground(
+    settings: &Settings,
+    folder: &Path,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Ground> {
+    progress.prepare("preparing Python");
+    let environment = ensure_python(settings, progress).await?;
+    let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
+    let runners = Runners::prepare(&settings.data_dir, &report).await?;
+    progress.prepare("probing the sandbox");
+    // The sandbox is probed with Python, whatever languages there are.
+    let python = runners.program("python");
+    let python = python.unwrap_or_else(|| environment.interpreter());
+    let sandbox = probe_sandbox(settings, runners.readable(), &python).await?;
+    Ok(Ground {
+        work_folder: work_folder(folder)?,
+        environment,
+        runners,
+        sandbox,
+    })
+}
+
 /// Opens the journal for writing, which makes this process the holder of the data folder.
 pub(crate) fn open_journal(folder: &Path) -> anyhow::Result<Journal> {
     let store = Sqlite::new(folder.to_owned());
@@ -102,19 +133,10 @@ pub(crate) async fn work_setup(
     check_model_server(settings)?;
     let telemetry = telemetry(settings)?;
     space::check(folder)?;
-    progress.prepare("preparing Python");
-    let environment = ensure_python(settings, progress).await?;
-    let report = |step: journeyman_fetch::Progress| progress.fetch(&step);
-    let runners = Runners::prepare(&settings.data_dir, &report).await?;
-    progress.prepare("probing the sandbox");
-    // The sandbox is probed with Python, whatever languages there are.
-    let python = runners.program("python");
-    let python = python.unwrap_or_else(|| environment.interpreter());
-    let sandbox = probe_sandbox(settings, runners.readable(), &python).await?;
-    let work_folder = work_folder(folder)?;
+    let ground = ground(settings, folder, progress).await?;
     progress.prepare("looking for a model server");
-    let server = connect(settings, &environment, progress).await?;
-    let models = Gateway::new(server, other_models(settings, &environment)?);
+    let server = connect(settings, &ground.environment, progress).await?;
+    let models = Gateway::new(server, other_models(settings, &ground.environment)?);
     let registry = Registry::with_built_ins()?;
     let servers = tool_servers(settings, &registry, progress).await;
     let dispatcher = Dispatcher::new(registry, journeyman_tools::DispatcherOptions::default());
@@ -125,10 +147,10 @@ pub(crate) async fn work_setup(
         worker_context: WorkerContext {
             models,
             slots: ModelSlots::new(settings.model_calls()),
-            sandbox,
-            runners,
+            sandbox: ground.sandbox,
+            runners: ground.runners,
             strategies: Strategies::new(Arc::new(WholeFile), Vec::new()),
-            work_folder,
+            work_folder: ground.work_folder,
             tools: Toolbox::new(dispatcher, settings.tools.clone()),
             agents: AgentRegistry::default(),
             signals: telemetry.signals(),

@@ -237,6 +237,33 @@ fn answers_are_recorded_in_each_form_that_a_problem_has() {
     );
     assert!(!format!("{first:?}").contains(SECRET));
 
+    // The two easy problems are agreed on after the likeliest answers of two forms, and the third is as wrong as the model.
+    let file = files[0].to_str().unwrap();
+    let (code, result, _) = last(&home, &["eval", set, "--replay", file, "--json"]);
+    assert_eq!(code, Some(0));
+    let found = |name: &str| result[name].as_u64().unwrap();
+    let totals = [
+        "problems",
+        "greedy",
+        "right",
+        "possible",
+        "agreed",
+        "false_agreed",
+    ];
+    assert_eq!(totals.map(found), [3, 2, 2, 2, 3, 1], "{result}");
+    for one in result["results"].as_array().unwrap() {
+        // The answer in words holds no code for a simulated model.
+        assert_eq!(
+            (&one["drawn"], &one["agree"]),
+            (&json!(3), &json!(2)),
+            "{one}"
+        );
+        assert!(one["probes"].as_u64().unwrap() > 4, "{one}");
+    }
+    let nothing = home.run(&["eval", set, "--replay", set]);
+    assert_eq!(nothing.code, Some(1));
+    assert!(nothing.stderr.contains("set.jsonl"), "{}", nothing.stderr);
+
     let args = [
         "eval",
         set,

@@ -55,10 +55,13 @@ pub use listing::Listing;
 pub use load::{load, load_at};
 pub use notice::{Notice, Notices};
 pub use output::{OutputError, check_output, forget_result, write_result};
+pub use plan::plan_of_stub;
 pub use recorder::{PAGE, Recorded, Recorder};
 pub use request::{is_plain_question, prompt_note, prompt_problem};
 pub use slots::ModelSlots;
-pub use strategy::{ModuleStep, ModuleStrategy, Strategies, WholeFile};
+pub use strategy::{
+    Choice, Draw, ModuleStep, ModuleStrategy, Strategies, Tried, WholeFile, choose, next_draw,
+};
 pub use summary::{answered, headline, remarks};
 pub use toolbox::{Toolbox, check_patterns, user_grants};
 pub use worker::{Worker, WorkerOptions};

@@ -26,7 +26,7 @@ const QUESTION_CHARS_MAX: usize = 500;
 const STUB_MODULE: &str = "solution";
 
 /// The plan for a prompt that is itself the beginning of a file; `None` if it is not.
-pub(crate) fn plan_of_stub(
+pub fn plan_of_stub(
     language: &dyn Language,
     prompt: &str,
     tests: &[GivenTest],

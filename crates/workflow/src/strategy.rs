@@ -1,6 +1,7 @@
 //! Strategies for writing and repairing modules; they are replaceable. A strategy parses the model's answers about
 //! a module and decides the next step. It carries nothing out itself.
 
+mod portfolio;
 mod whole_file;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use journeyman_event::TaskState;
 use journeyman_event::payload::{FailureReason, Form, Purpose, TestOrigin};
 use journeyman_event::state::{ModuleState, PendingAnswer};
+pub use portfolio::{Choice, Draw, Tried, choose, next_draw};
 pub use whole_file::WholeFile;
 
 use crate::Error;

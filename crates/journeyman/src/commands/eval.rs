@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use journeyman_eval::{
-    Dataset, Draws, Evaluation, Mode, ProblemReport, Record, Report, Sampling, Scorer, evaluate,
-    html, record, score, table, yields,
+    Dataset, Draws, Evaluation, Mode, ProblemReport, Record, Recording, Replay, ReplayReport,
+    Report, Sampling, Scorer, evaluate, html, record, replay, score, table, yields,
 };
 use journeyman_event::payload::{Form, Limits};
 use journeyman_fetch::{FilePlan, assemble};
@@ -25,7 +25,7 @@ use crate::output::{json, line};
 use crate::progress::{Progress, Style};
 use crate::settings::Settings;
 use crate::signals::cancel_on_signals;
-use crate::wiring::{ensure_python, open_journal, probe_sandbox, work_setup};
+use crate::wiring::{ensure_python, ground, open_journal, probe_sandbox, work_setup};
 
 /// The hidden command that runs the scorer.
 const SCORER_COMMAND: &str = "eval-scorer";
@@ -79,6 +79,29 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     }
     let folder = settings.data_dir.join(FOLDER);
     let cancel = cancel_on_signals()?;
+    let forms = if args.form.is_empty() {
+        Form::ALL.to_vec()
+    } else {
+        args.form
+    };
+    if let Some(file) = &args.replay {
+        let recording = Recording::read(file)?;
+        let ground = ground(settings, &folder, &progress).await?;
+        let input = Replay {
+            recording,
+            problems,
+            forms,
+            parallel: usize::try_from(args.parallel.get())?,
+            runners: ground.runners,
+            sandbox: ground.sandbox,
+            work_folder: ground.work_folder,
+        };
+        progress.prepared();
+        let report = replay(&input, &cancel).await;
+        progress.finish().await;
+        print_replay(settings, &report?)?;
+        return Ok(Exit::Success);
+    }
     let journal = open_journal(&folder)?;
     // A managed server answers as many at a time as are asked.
     let settings = &Settings {
@@ -87,11 +110,6 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     };
     let mut work_setup = work_setup(settings, &folder, &progress).await?;
     if let Some(file) = &args.record {
-        let forms = if args.form.is_empty() {
-            Form::ALL.to_vec()
-        } else {
-            args.form
-        };
         let draws = Draws::new(forms, args.draws);
         let sampling = Sampling::new(draws.clone());
         work_setup.worker_context.strategies = Strategies::new(sampling, Vec::new());
@@ -210,6 +228,36 @@ fn scorer(settings: &Settings, dataset: PathBuf) -> anyhow::Result<Scorer> {
         arguments,
         dataset: std::path::absolute(&dataset)?,
     })
+}
+
+fn print_replay(settings: &Settings, report: &ReplayReport) -> anyhow::Result<()> {
+    if settings.json {
+        let mut value = serde_json::to_value(report)?;
+        value["type"] = json!("replay");
+        return json(&value);
+    }
+    for one in &report.results {
+        let outcome = if one.right { "right" } else { "wrong" };
+        let agreed = if one.agreed { ", agreed" } else { "" };
+        let possible = if one.possible { "" } else { ", none is right" };
+        line(&format!(
+            "{}: {outcome}{agreed} ({} of {} that pass agree, {} drawn, {} tokens; {} examples, {} probes{possible})",
+            one.id, one.agree, one.passing, one.drawn, one.tokens, one.examples, one.probes
+        ))?;
+    }
+    let [low, high] = report.interval.map(|end| 100.0 * end);
+    Ok(line(&format!(
+        "{} of {} right (95 % interval {low:.1} to {high:.1} %); the likeliest answer {}, any recorded {}; agreed {}, of these \
+         wrong {}; median {} drawn, {} tokens",
+        report.right,
+        report.problems,
+        report.greedy,
+        report.possible,
+        report.agreed,
+        report.false_agreed,
+        report.drawn_median,
+        report.tokens_median
+    ))?)
 }
 
 /// Identifies this program, so that results of another version are not reused.

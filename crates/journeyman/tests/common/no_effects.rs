@@ -66,6 +66,17 @@ impl Runner for NoEffects {
         })
     }
 
+    async fn probe(
+        &self,
+        _: &Sandbox,
+        _: &Path,
+        _: &str,
+        calls: &[String],
+        _: &CancellationToken,
+    ) -> journeyman_language::Result<Vec<String>> {
+        Ok(vec![String::new(); calls.len()])
+    }
+
     async fn analyse(
         &self,
         _: &Sandbox,
