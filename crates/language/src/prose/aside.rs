@@ -78,6 +78,7 @@ const LEADS: &[&[&str]] = &[
     &["you", "may", "assume"],
     &["you", "can", "assume"],
     &["it", "is", "guaranteed", "that"],
+    &["it", "is", "assumed", "that"],
 ];
 /// Words that say how many answers there are.
 const ANSWERS: &str = "a, always, an, answer, at, be, each, exactly, exist, exists, has, have, input, is, least, may, one, only, single, \

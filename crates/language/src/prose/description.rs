@@ -20,6 +20,10 @@ const OTHERS: &str = "a, all, an, and, are, as, by, case, chunks, common, each, 
 const TELLING: &str =
     "check, checks, decide, decides, determine, determines, say, says, tell, tells, test, tests";
 
+/// What sentences about code speak of, beside data.
+const NOUNS: &str = "bracket, consonants, date, dates, decimal, digit, index, interval, intervals, name, names, node, nodes, path, sentence, \
+    sentences, sequence, substring, text, tree, vowels, weight";
+
 /// What is known of what a prompt asks for.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
@@ -72,6 +76,32 @@ pub(crate) fn describes(sentence: &str, asked: Asked<'_>) -> bool {
         && said
             .iter()
             .all(|word| ["$", ","].contains(word) || asked.is_plain(word))
+}
+
+/// Whether a sentence has a word of the task: of data, or a name or a parameter of what is asked for, or a verb at its start
+/// by which code is described.
+pub(crate) fn is_of_the_task(sentence: &str, asked: Asked<'_>) -> bool {
+    /// `Returns 5.` says nothing of the task.
+    const RETURNED_WORDS_MIN: usize = 2;
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut words = opening(sentence)
+        .split(|c: char| !is_part(c))
+        .filter(|word| !word.is_empty())
+        .enumerate();
+    let count = opening(sentence).split_whitespace().count();
+    words.any(|(at, word)| {
+        let lower = word.to_lowercase();
+        asked.parameters.contains(word)
+            || is_of_data(&lower)
+            || has(NOUNS, &lower)
+            || at == 0 && (is_action(&lower) || has(TAKING, &lower))
+            || ["return", "returns", "returned"].contains(&lower.as_str())
+                && count > RETURNED_WORDS_MIN
+            || asked.names.iter().any(|name| {
+                let mut parts = name.split('_');
+                parts.any(|part| part.eq_ignore_ascii_case(word) && part.len() > 2)
+            })
+    })
 }
 
 /// Whether a request that ends with a colon asks for what tells whether something is so: what stands below it can only be

@@ -67,6 +67,9 @@ const AMENDING: &str = "actually, addendum, amendment, cancel, change of plan, c
     erratum, forget, hang on, hm, hmm, hold on, ignore, instead, later, never mind, nevermind, no wait, nope, on reflection, \
     on second thought, on second thoughts, oops, p.s, postscript, ps, remove, revised, revision, scratch, skip, sorry, \
     strike, upd, update, updated, wait, whoops, withdraw";
+/// Words of comments that mark where code is to be written.
+const PLACES: &str = "add, begin, below, body, code, complete, end, fill, function, goes, here, implement, implementation, implemented, in, insert, \
+    logic, me, method, of, out, please, put, solution, start, the, this, to be, todo, write, you, your";
 /// Words of thanks and greetings.
 const COURTESIES: &str = "a, advance, best, cheers, danke, gracias, grazie, in, kind, lot, many, merci, much, please, regards, so, thank, \
     thanks, thx, ty, very, you";
@@ -252,6 +255,13 @@ pub(crate) fn asks(sentence: &str) -> bool {
     }) || says_any(&lower, WISHES) && !says_any(&lower, "did not, didn't, do not, don't, never, no")
 }
 
+/// Whether a sentence begins with a request to write code that is not there.
+pub(crate) fn asks_for_new_code(sentence: &str) -> bool {
+    let lower = opening(sentence).to_lowercase();
+    let made = after_any(without_politeness(&lower), MAKING);
+    made.is_some_and(|rest| after_any(rest.trim_start(), THINGS).is_some())
+}
+
 /// Whether a sentence names what is wanted, as the first of a prompt may: `A module with a function f(x).`
 pub(crate) fn names_a_thing(sentence: &str) -> bool {
     starts_with_any(sentence, THINGS)
@@ -295,7 +305,7 @@ fn without_politeness(clause: &str) -> &str {
 pub(crate) fn may_precede(sentence: &str) -> bool {
     let lower = opening(sentence).to_lowercase();
     let demands = || {
-        starts_with_any(&lower, "return, returns")
+        starts_with_any(&lower, "return, returns") && lower.split_whitespace().count() > 2
             || after_any(&lower, SUBJECTS)
                 .and_then(|rest| after_any(rest.trim_start(), "must, shall, should"))
                 .is_some_and(|rest| starts_with_any(rest.trim_start(), DOING))
@@ -499,6 +509,16 @@ pub(crate) fn names_a_fault(words: &str) -> bool {
         words,
         "bogus, broken, bug, buggy, bugs, faulty, incorrect, legacy, obsolete, outdated, wrong",
     )
+}
+
+/// Whether a comment only marks where code is to be written: `TODO: implement this`, `your code here`.
+pub(crate) fn marks_a_place(comment: &str) -> bool {
+    let lower = comment.to_lowercase();
+    let mut words = lower
+        .split(|c: char| !(c.is_alphanumeric() || c == '\''))
+        .filter(|word| !word.is_empty())
+        .peekable();
+    words.peek().is_some() && words.all(|word| has(PLACES, word))
 }
 
 /// Whether a text denies what stands beside it.

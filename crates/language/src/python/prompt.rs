@@ -2,6 +2,7 @@
 
 mod asked;
 mod beside;
+mod docstring;
 mod examples;
 mod passages;
 mod prose_examples;

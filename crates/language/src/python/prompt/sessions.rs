@@ -73,7 +73,7 @@ pub(crate) fn doctests(prompt: &Prompt<'_>) -> (Vec<FoundTest>, Vec<FoundTest>) 
         let closes = closes_group(bare)
             || !prompt_line
                 && (result_on_session_line(bare).is_some()
-                    || ends_in_a_value(&group) && is_prose(bare));
+                    || ends_in_a_value(&group) && literal(bare).is_none());
         let next = text_of(at + 1).trim_start();
         if prompt_line
             && (closes_group(next) || next.starts_with(">>>"))
@@ -194,7 +194,7 @@ fn ends_in_a_value(session: &str) -> bool {
 }
 
 /// Whether a line is a sentence of prose rather than printed output.
-fn is_prose(line: &str) -> bool {
+pub(super) fn is_prose(line: &str) -> bool {
     /// The fewest words of a sentence. Fewer words may be printed output.
     const WORDS_MIN: usize = 3;
     line.split_whitespace().count() >= WORDS_MIN

@@ -28,6 +28,7 @@ impl Prompt<'_> {
             return !self.is_of_what_changes(first)
                 && !self.is_beside_code_to_write_anew(first)
                 && !self.is_denied_beside(first, last)
+                && !self.is_doubted_around(first, last)
                 && !self.units().doubts_docstrings;
         }
         let is_shown = self.lines[first].text.trim_start().starts_with(">>>");

@@ -9,9 +9,9 @@ use journeyman_syntax::Source;
 use super::asked::{Line, Prompt, has_parameters, is_comment, is_fence};
 use super::beside::{is_formal, is_of_argument, split_comment, without_parentheses};
 use super::prose_examples::{after_label, begins_with_an_example, call_at, examples_on, is_pair};
+use super::sessions::is_prose;
 use crate::prose::aside::{Aside, aside};
 use crate::prose::description::{asks_for_a_condition, describes};
-use crate::prose::sentence_language::SentenceLanguage;
 use crate::prose::wording::{
     Closed, asks, asks_anew, closed, denies, doubts, doubts_docstrings, explains, is_section,
     is_title, may_follow, may_precede, names_a_thing, only_ends, opening, points_on, repairs,
@@ -327,6 +327,31 @@ impl Units {
             })
     }
 
+    /// Whether a sentence right above or below the code on some lines is not understood.
+    pub(super) fn is_doubted_beside(&self, first: usize, last: usize) -> bool {
+        let leaves = |says: Says| {
+            says.is_lead || says.may_follow || says.is_aside || says.describes || says.asks
+        };
+        let mut above = self
+            .before
+            .get(self.of_line[first].start)
+            .copied()
+            .flatten();
+        // Comments are read with the code.
+        while let Some(at) = above.filter(|&at| self.all[at].says.is_none()) {
+            above = self.before[at];
+        }
+        let mut below = self.of_line[last]
+            .end
+            .checked_sub(1)
+            .and_then(|at| self.behind[at]);
+        while let Some(at) = below.filter(|&at| self.all[at].says.is_none()) {
+            below = self.behind[at];
+        }
+        above.is_some_and(|at| !leaves(self.said(at)) && !self.said(at).may_precede)
+            || below.is_some_and(|at| !leaves(self.said(at)))
+    }
+
     /// Whether a unit between a request and an example leaves the request to lead to the example.
     fn leads_on(&self, at: usize) -> bool {
         let says = self.said(at);
@@ -413,6 +438,16 @@ fn says_of(prompt: &Prompt<'_>, text: &str) -> Option<Says> {
         is_aside: aside == Some(Aside::Task),
         describes: describes(text, asked),
     })
+}
+
+/// Whether a sentence leads to examples.
+pub(super) fn is_lead(prompt: &Prompt<'_>, text: &str) -> bool {
+    says_of(prompt, text).is_none_or(|says| says.is_lead)
+}
+
+/// Whether a sentence is understood, and says nothing against examples beside it.
+pub(super) fn is_understood(prompt: &Prompt<'_>, text: &str) -> bool {
+    says_of(prompt, text).is_none_or(|says| says.is_lead || says.may_follow || says.describes)
 }
 
 /// What a sentence says, and whether it consists of examples with what leads to them.
@@ -641,9 +676,8 @@ fn kinds_of(prompt: &Prompt<'_>) -> Vec<LineKind> {
         let is_session_line = bare.starts_with(">>>") || is_session && bare.starts_with("...");
         let ends_session = || {
             let above = lines[at - 1].text.trim();
-            !above.starts_with(">>>")
-                && bare.split_whitespace().count() > 2
-                && SentenceLanguage::of(bare) == SentenceLanguage::English
+            let is_whole = literal(above).is_some_and(|(_, rest)| rest.trim().is_empty());
+            !above.starts_with(">>>") && (is_prose(bare) || is_whole && literal(bare).is_none())
         };
         if body.is_some_and(|head| indent <= head) || is_fence(bare) {
             body = None;
