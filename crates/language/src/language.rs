@@ -217,7 +217,7 @@ pub trait Language: Send + Sync {
     fn test_file_name(&self, given: &str, source: &str, others: &[GivenTest]) -> String;
 
     /// Why no plan could provide everything that these tests import, worded for the user; `None` if one could.
-    fn imports_problem(&self, tests: &[GivenTest]) -> Option<String>;
+    fn imports_problem(&self, tests: &[GivenTest], prompt: &str) -> Option<String>;
 
     /// Easily missed facts about given tests and the prompt, worded for the user, before work starts.
     fn tests_notes(&self, tests: &[GivenTest], prompt: &str) -> Vec<String>;

@@ -261,8 +261,8 @@ impl Language for Python {
         given::test_file_name(given, source, others)
     }
 
-    fn imports_problem(&self, tests: &[GivenTest]) -> Option<String> {
-        given::imports_problem(tests)
+    fn imports_problem(&self, tests: &[GivenTest], prompt: &str) -> Option<String> {
+        given::imports_problem(tests, prompt)
     }
 
     fn tests_notes(&self, tests: &[GivenTest], prompt: &str) -> Vec<String> {

@@ -70,7 +70,7 @@ impl<'a> GivenTests<'a> {
     ///
     /// Why no code could pass all of them together, worded for the user.
     pub fn finish(mut self) -> Result<(Vec<GivenTest>, Vec<String>), String> {
-        if let Some(problem) = self.language.imports_problem(&self.tests) {
+        if let Some(problem) = self.language.imports_problem(&self.tests, self.prompt) {
             return Err(problem);
         }
         let notes = self.language.tests_notes(&self.tests, self.prompt);

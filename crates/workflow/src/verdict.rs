@@ -2,6 +2,7 @@
 //! the state. `decide` uses it to end a task, and the summary reports it.
 
 use journeyman_event::TaskState;
+use journeyman_event::payload::TestOrigin;
 use journeyman_event::state::TestRun;
 use journeyman_language::{leaves_examples, of_task};
 
@@ -23,10 +24,17 @@ pub(crate) fn unproven(state: &TaskState, run: &TestRun) -> Option<String> {
         .or_else(|| corrected_later(state))
 }
 
-/// A message about given tests that cannot be loaded whatever the code is.
+/// A message about tests that cannot be loaded whatever the code is.
 pub(crate) fn broken_tests(run: &TestRun) -> String {
+    let tests = match run.origin {
+        TestOrigin::File => "the given tests",
+        TestOrigin::Examples | TestOrigin::Assertions | TestOrigin::Code => {
+            "the examples of the prompt"
+        }
+        TestOrigin::Generated => "the generated tests",
+    };
     format!(
-        "the given tests cannot be loaded, and the code has no part in it: {}",
+        "{tests} cannot be loaded, and the code has no part in it: {}",
         run.output.trim()
     )
 }
@@ -85,7 +93,7 @@ fn evasion(state: &TaskState) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use journeyman_event::payload::{
-        CodeOrigin, GivenTest, PlanningComplete, TaskSubmitted, TestOrigin, TestResult, TestScope,
+        CodeOrigin, GivenTest, PlanningComplete, TaskSubmitted, TestResult, TestScope,
     };
     use journeyman_event::state::{CodeVersion, ModuleState};
     use journeyman_event::{ContentHash, VectorClock};

@@ -503,12 +503,18 @@ pub(crate) fn speaks_of_examples(label: &str) -> bool {
     says_any(label, EXAMPLES) || says_any(label, DEMANDS)
 }
 
-/// Whether the words of a name in a test say that something is wrong: `broken_outputs`.
+/// Whether the words of a name in a test say that something is wrong, or of the past: `broken_outputs`, `old_results`, `v1`.
 pub(crate) fn names_a_fault(words: &str) -> bool {
-    says_any(
-        words,
-        "bogus, broken, bug, buggy, bugs, faulty, incorrect, legacy, obsolete, outdated, wrong",
-    )
+    let is_version = |word: &str| {
+        let number = word.strip_prefix('v').unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+    };
+    words.split([' ', '.']).any(is_version)
+        || says_any(
+            words,
+            "before, bogus, broken, bug, buggy, bugs, excel, faulty, former, incorrect, legacy, obsolete, old, older, outdated, prev, previous, \
+             previous, prior, prod, production, wrong, yesterday",
+        )
 }
 
 /// Whether a comment only marks where code is to be written: `TODO: implement this`, `your code here`.

@@ -3,7 +3,10 @@
 use journeyman_event::payload::GivenTest;
 use journeyman_syntax::Source;
 
-use super::names::{file_name_of, is_taken, is_test_module, is_third_party, transliterated};
+use super::names::{
+    file_name_of, is_standard, is_taken, is_test_module, is_third_party, transliterated,
+};
+use super::prompt::asks_for;
 use super::source::{foreign_imports, mentions};
 use super::suite::{HAS_INIT, Suite, suite};
 
@@ -104,8 +107,14 @@ pub(super) fn test_file_problem(source: &str) -> Option<String> {
 
 /// Why no plan could provide everything that a user's test files import, worded for the user; `None` if one
 /// could.
-pub(super) fn imports_problem(tests: &[GivenTest]) -> Option<String> {
+pub(super) fn imports_problem(tests: &[GivenTest], prompt: &str) -> Option<String> {
     let wanted = modules_wanted(tests);
+    if let Some((module, name)) = taken_from_the_library(tests, prompt) {
+        return Some(format!(
+            "they import {name} from {module}, which is a module of Python's library, and what is written cannot take its \
+             place: import it from a module of another name, such as {module}_module"
+        ));
+    }
     if let Some(name) = wanted.iter().find(|name| {
         let mut parts = name.split('.');
         parts.any(is_test_module)
@@ -125,6 +134,25 @@ pub(super) fn imports_problem(tests: &[GivenTest]) -> Option<String> {
         "they import {first} and {other}, which are not in one package, and one is written; put what they use \
          of files of your own into the test file"
     ))
+}
+
+/// What test files import from a module of the library although the prompt asks for it, and no other module has it.
+fn taken_from_the_library(tests: &[GivenTest], prompt: &str) -> Option<(String, String)> {
+    let files = || tests.iter().filter(|test| test.origin.is_file());
+    let imports = files().flat_map(|test| Source::of(&test.source).imports());
+    let (library, own): (Vec<_>, Vec<_>) = imports
+        .filter(|import| !import.is_relative)
+        .partition(|import| is_standard(import.module.split('.').next().unwrap_or_default()));
+    let mut taken = library
+        .iter()
+        .flat_map(|import| import.names.iter().map(|name| (&import.module, name)));
+    let is_asked = |name: &str| {
+        own.iter()
+            .all(|import| !import.names.iter().any(|other| other == name))
+            && asks_for(prompt, name)
+    };
+    let (module, name) = taken.find(|(_, name)| is_asked(name))?;
+    Some((module.clone(), name.clone()))
 }
 
 /// Easily missed facts about given tests, before work starts: modules that a user may believe to be installed,
@@ -263,6 +291,12 @@ fn not_runnable(suite: &Suite) -> Option<String> {
     let tests = suite.functions.iter().filter(|test| !test.is_skipped);
     for function in tests {
         let (line, name) = (function.line, &function.name);
+        if function.is_unheeded {
+            return Some(format!(
+                "line {line}: {name} is marked with @unittest.expectedFailure, which pytest heeds only in a class that \
+                 extends unittest.TestCase: mark it with @pytest.mark.xfail, or take the test out"
+            ));
+        }
         if function.is_async {
             return Some(format!(
                 "line {line}: {name} is a coroutine, and pytest-asyncio is not there; make it a plain \
@@ -389,6 +423,14 @@ mod tests {
                 Some("goes into the file with the tests"),
             ),
             (
+                "import unittest\n@unittest.expectedFailure\ndef test_a(): pass\n",
+                Some("line 3: test_a is marked with @unittest.expectedFailure"),
+            ),
+            (
+                "import unittest\nclass A(unittest.TestCase):\n    @unittest.expectedFailure\n    def test_a(self): pass\n",
+                None,
+            ),
+            (
                 "import pytest\n@pytest.mark.skip\ndef test_a(): pass\n",
                 Some("skipped"),
             ),
@@ -442,6 +484,16 @@ mod tests {
                 1,
             ),
             (
+                &[("a.py", "from queue import push\n")],
+                Some("import push from queue, which is a module of Python's library"),
+                0,
+            ),
+            (
+                &[("a.py", "from queue import Queue\nfrom shop import push\n")],
+                None,
+                0,
+            ),
+            (
                 &[(
                     "a.py",
                     "from shop import add\nfrom tests.helpers import x\n",
@@ -459,7 +511,7 @@ mod tests {
             ),
         ] {
             let tests = files(sources);
-            let found = imports_problem(&tests);
+            let found = imports_problem(&tests, "Write queue operations: `push(item)`.");
             assert_eq!(found.is_some(), problem.is_some(), "{sources:?}: {found:?}");
             assert!(
                 found.is_none_or(|found| found.contains(problem.unwrap())),

@@ -12,5 +12,5 @@ mod surroundings;
 mod units;
 mod volatile;
 
-pub(super) use asked::functions_asked_for;
+pub(super) use asked::{asks_for, functions_asked_for};
 pub(super) use examples::{example_behind, examples, examples_in_short, result_shown};

@@ -283,15 +283,44 @@ pub(super) fn whole_signature(text: &str) -> Option<String> {
 
 /// A test file that imports `names` from the module under test and does not define them itself. Small models
 /// forget imports they were told to write, and write the code under test into the test file, which would then
-/// test itself.
+/// test itself. A module that is not called as the task calls it, because the library has one of that name, is imported by
+/// its own name: `from queue import push` becomes an import from `queue_module`.
 pub(super) fn tests_of(source: &str, module: &str, names: &[&str]) -> String {
     let source = without_definitions(source, names);
+    let source = with_imports_of_its_own(&source, module, names);
     let is_imported = foreign_imports(&source).iter().any(|name| name == module);
     if is_imported || names.is_empty() {
         return source;
     }
     let names = names.join(", ");
     format!("import pytest\nfrom {module} import {names}\n\n{source}")
+}
+
+/// A test file in which what is imported of `names` from the library's module, whose name the module under test was to have,
+/// is imported from the module under test.
+fn with_imports_of_its_own(source: &str, module: &str, names: &[&str]) -> String {
+    let mut text = source.to_owned();
+    let leaf = module.rsplit('.').next().unwrap_or(module);
+    let called = leaf.strip_suffix("_module").unwrap_or(leaf);
+    if !is_standard(called) {
+        return text;
+    }
+    // From the end, so that what is not changed yet stays where it is.
+    for import in Source::of(source).imports().into_iter().rev() {
+        let uses = names.iter().any(|name| {
+            import.names.iter().any(|taken| taken == name)
+                || import.names.is_empty() && source.contains(&format!("{called}.{name}("))
+        });
+        if import.is_relative || import.module != called || !uses {
+            continue;
+        }
+        if !import.names.is_empty() {
+            text.replace_range(import.range, module);
+        } else if import.is_plain {
+            text.replace_range(import.range, &format!("{module} as {called}"));
+        }
+    }
+    text
 }
 
 /// The heads of functions, classes and methods, each on one line, without bodies.
@@ -310,6 +339,31 @@ pub(super) fn outline(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_test_of_a_module_called_as_one_of_the_library_imports_the_task_s() {
+        for (source, module, imported) in [
+            (
+                "from queue import push\n",
+                "queue_module",
+                "from queue_module import push\n",
+            ),
+            (
+                "from queue import push\n",
+                "shop.queue",
+                "from shop.queue import push\n",
+            ),
+            (
+                "import queue\ndef test_a():\n    queue.push(1)\n",
+                "queue_module",
+                "import queue_module as queue\ndef test_a():\n    queue.push(1)\n",
+            ),
+        ] {
+            assert_eq!(tests_of(source, module, &["push"]), imported, "{source}");
+        }
+        let library = "from queue import Queue\nfrom queue_module import push\n";
+        assert_eq!(tests_of(library, "queue_module", &["push"]), library);
+    }
 
     #[test]
     fn imports_of_the_task_are_told_from_those_of_the_library() {

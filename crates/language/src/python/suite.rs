@@ -47,6 +47,8 @@ pub(crate) struct TestFunction {
     pub(crate) is_generator: bool,
     /// Whether it is never run because of a mark or its first statement.
     pub(crate) is_skipped: bool,
+    /// Whether it is to fail, by a mark that is heeded in test cases of `unittest` alone, and stands outside of one.
+    pub(crate) is_unheeded: bool,
     /// The fixtures it requires.
     pub(crate) needs: Vec<String>,
 }
@@ -74,6 +76,7 @@ const OPENING: &[&str] = &[
 struct Marks {
     is_fixture: bool,
     is_skipped: bool,
+    is_to_fail: bool,
     /// Parameters whose values do not come from fixtures.
     given: BTreeSet<String>,
     /// Fixtures that a mark requires.
@@ -337,6 +340,7 @@ fn function(node: Node<'_>, marks: Marks, outer: &Marks, class: Option<&Class>, 
         is_async: is_test && knows && node.text().starts_with("async"),
         is_generator: is_test && body.is_some_and(yields),
         is_skipped: marks.is_skipped || first.is_some_and(|first| is_skip(first)),
+        is_unheeded: is_test && marks.is_to_fail && !has_bases,
         needs,
         name,
     });
@@ -383,6 +387,7 @@ fn mark(expression: Node<'_>, marks: &mut Marks) {
                 .extend(name.into_iter().flat_map(|name| words(name)));
         }
         "skip" => marks.is_skipped = true,
+        "expectedFailure" => marks.is_to_fail = true,
         "skipif" | "skipIf" => {
             let condition = arguments.and_then(journeyman_syntax::Node::first_child);
             marks.is_skipped |= condition.is_some_and(|c| c.text() == "True");

@@ -328,7 +328,7 @@ pub(crate) fn given_tests_are_judged(sample: &Sample) {
         assert!(taken.iter().all(|other| other.name != name), "{name}");
         taken.push(file(&name, sample.tests));
     }
-    assert_eq!(language.imports_problem(&taken), None);
+    assert_eq!(language.imports_problem(&taken, ""), None);
     assert!(language.tests_notes(&taken, "").is_empty());
     let helper = language.without_ending(&taken[0].name).to_owned();
     assert!(language.is_given(&helper, &taken) && !language.is_given("sums", &taken));

@@ -239,6 +239,11 @@ pub(in crate::python) fn functions_asked_for(prompt: &str, module: Option<&str>)
     if has_more { Vec::new() } else { signatures }
 }
 
+/// Whether a prompt asks for something of this name.
+pub(in crate::python) fn asks_for(prompt: &str, name: &str) -> bool {
+    Prompt::of(prompt).asks_for(name)
+}
+
 /// Whether a line opens or closes a block.
 pub(crate) fn is_fence(bare: &str) -> bool {
     FENCES.iter().any(|fence| bare.starts_with(fence))

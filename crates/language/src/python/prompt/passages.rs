@@ -416,24 +416,26 @@ impl File<'_> {
     fn is_wanted(&self, check: &Statement) -> bool {
         let (first, last) = (*check.lines.start(), *check.lines.end());
         let is_remarked = (first..=last).any(|at| self.prompt.is_remarked_beside(at));
-        let is_not_run =
-            |line: &str| line.starts_with('@') && (line.contains("xfail") || line.contains("skip"));
         let is_made_to_fail =
             check.text.contains("AssertionError") || check.text.starts_with("if False");
-        let is_skipped = check.text.lines().any(is_not_run);
+        let is_skipped = check.text.lines().any(is_not_run_for)
+            || self.statements.iter().any(|other| {
+                other.text.starts_with("pytestmark") && other.text.lines().any(is_not_run_for)
+            });
         let names = || check.free.iter().chain(&check.called);
-        let mut used = self.statements.iter().filter(|other| {
+        let used = self.statements.iter().filter(|other| {
             other.role == StatementRole::Setup && names().any(|name| other.bound.contains(name))
         });
-        let is_prepared_with_a_remark = used.any(|other| {
+        let is_prepared_with_a_remark = used.clone().any(|other| {
             other
                 .lines
                 .clone()
                 .any(|at| self.prompt.is_remarked_beside(at))
         });
-        let mut all = names().chain(&check.bound);
-        let is_named_wrong =
-            all.any(|name| names_a_fault(&words_of(name)) && !check.called.contains(name));
+        let prepared = used.clone().flat_map(|other| &other.bound);
+        let mut all = names().chain(&check.bound).chain(prepared);
+        let is_named_wrong = all.any(|name| is_wrong_name(self.prompt, name))
+            || names_given_in(&check.text).any(|name| is_wrong_name(self.prompt, name));
         !is_remarked
             && !is_prepared_with_a_remark
             && !is_named_wrong
@@ -549,7 +551,8 @@ impl File<'_> {
         let mut is_foreign = false;
         for import in source.imports() {
             let top = import.module.split('.').next().unwrap_or_default();
-            let is_there = is_library(top);
+            let takes_what_is_asked = import.names.iter().any(|name| self.prompt.asks_for(name));
+            let is_there = is_library(top) && !takes_what_is_asked;
             if import.is_relative || is_third_party(top) || top == "__future__" {
                 return None;
             }
@@ -684,6 +687,45 @@ pub(crate) fn is_chain(assertion: &str) -> bool {
         .iter()
         .any(|word| code.ends_with(&format!(" is {word}")));
     ends && code.starts_with("assert ") && code.contains("==")
+}
+
+/// Whether a name that is not asked for says that what it stands for is wrong, or of the past.
+pub(super) fn is_wrong_name(prompt: &Prompt<'_>, name: &str) -> bool {
+    names_a_fault(&words_of(name)) && !prompt.asks_for(name)
+}
+
+/// The names that the lines of a test bind or go through, and those of its decorators: `x = 1`, `for x in cases:`.
+fn names_given_in(text: &str) -> impl Iterator<Item = &str> {
+    let given = text.lines().filter_map(|line| {
+        let bare = line.trim();
+        bare.strip_prefix("for ")
+            .or(bare.strip_prefix('@'))
+            .or_else(|| bare.split_once(" = ").map(|(names, _)| names))
+    });
+    let names = given.flat_map(|text| text.split(|c: char| !(c.is_alphanumeric() || c == '_')));
+    names.filter(|name| !name.is_empty())
+}
+
+/// Whether a line of a test says that the test is not run, or is to fail: a decorator that is not known to leave it as it is,
+/// or a call that ends it.
+pub(super) fn is_not_run_for(line: &str) -> bool {
+    const LEAVING: &[&str] = &[
+        "classmethod",
+        "fixture",
+        "parametrize",
+        "patch",
+        "property",
+        "staticmethod",
+        "timeout",
+        "usefixtures",
+    ];
+    let bare = line.trim();
+    let ends = ["pytestmark", "pytest.", "self.skipTest", "raise "];
+    bare.starts_with('@') && !LEAVING.iter().any(|mark| bare.contains(mark))
+        || ends.iter().any(|start| bare.starts_with(start))
+            && ["skip", "Skip", "xfail"]
+                .iter()
+                .any(|mark| bare.contains(mark))
 }
 
 /// Whether a statement consists of assertions that become tests of their own.

@@ -8,7 +8,7 @@ use journeyman_syntax::Source;
 
 use super::asked::{Line, Prompt, is_comment, is_fence};
 use super::beside::message_of;
-use super::passages::{is_chain, is_open, tests_in_passages};
+use super::passages::{is_chain, is_not_run_for, is_open, is_wrong_name, tests_in_passages};
 use super::prose_examples::{
     ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, is_transcript,
     pairs_on_lines, prose_examples, rows_of_tables, shows_a_result,
@@ -499,7 +499,9 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     let [found] = found.as_slice() else {
         return None;
     };
-    if is_raised || is_chain(text) || !source.parses() {
+    let mut names = found.called.iter().chain(&found.free);
+    let is_of_old_code = names.any(|name| is_wrong_name(prompt, name));
+    if is_raised || is_of_old_code || is_chain(text) || !source.parses() {
         return None;
     }
     let own = |name: &&String| !is_builtin(name) && (prompt.asks_for(name) || !is_library(name));
@@ -538,16 +540,20 @@ fn is_on_condition(prompt: &Prompt<'_>, at: usize) -> bool {
     })
 }
 
-/// Whether a decorator of the test around a line says that it is skipped, or is to fail.
+/// Whether something in the test around a line, or a mark of all tests, says that it is skipped, or is to fail.
 fn is_in_a_skipped_test(prompt: &Prompt<'_>, at: usize) -> bool {
-    prompt.heads_around(at).into_iter().any(|head| {
-        let above = prompt.lines[..head]
-            .iter()
-            .rev()
-            .map(|line| line.text.trim());
-        let mut decorators = above.take_while(|line| line.starts_with('@'));
-        decorators.any(|line| line.contains("skip") || line.contains("xfail"))
-    })
+    let marks_all =
+        |line: &Line<'_>| line.text.starts_with("pytestmark") && is_not_run_for(line.text);
+    let mut lines = prompt.lines.iter();
+    lines.any(marks_all)
+        || prompt.heads_around(at).into_iter().any(|head| {
+            let above = prompt.lines[..head].iter().rev();
+            let decorators = above.take_while(|line| line.text.trim().starts_with('@'));
+            let within = &prompt.lines[head + 1..at];
+            decorators
+                .chain(within)
+                .any(|line| is_not_run_for(line.text))
+        })
 }
 
 /// Whether a line is outside of functions other than tests.

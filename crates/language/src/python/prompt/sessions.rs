@@ -3,9 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use journeyman_syntax::Source;
+use journeyman_syntax::{Import, Source};
 
 use super::asked::{Prompt, is_comment};
+use super::passages::is_wrong_name;
 use super::prose_examples::{result_on_session_line, results_shown};
 use super::reading::FoundTest;
 use crate::prose::sentence_language::SentenceLanguage;
@@ -19,10 +20,28 @@ fn session_about_the_task(prompt: &Prompt<'_>, session: &str) -> Option<String> 
     let code = code_of(session);
     let source = Source::of(&code);
     let imports = source.imports();
-    let is_ours = |module: &str| !is_standard(module.split('.').next().unwrap_or(module));
+    let of_library =
+        |import: &&Import| is_standard(import.module.split('.').next().unwrap_or_default());
+    // What is asked for is not the library's, although a module of that name may have it.
+    let shadowed: BTreeSet<&str> = imports
+        .iter()
+        .filter(of_library)
+        .filter(|import| import.names.iter().any(|name| prompt.asks_for(name)))
+        .map(|import| import.module.as_str())
+        .collect();
+    let is_ours = |module: &str| {
+        !is_standard(module.split('.').next().unwrap_or(module)) || shadowed.contains(module)
+    };
     if imports.iter().any(|import| {
         import.names.is_empty() && is_ours(&import.module) || is_third_party(&import.module)
     }) {
+        return None;
+    }
+    if source
+        .bound()
+        .iter()
+        .any(|name| is_wrong_name(prompt, name))
+    {
         return None;
     }
     let (called, free) = source.names();

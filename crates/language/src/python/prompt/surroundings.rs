@@ -5,7 +5,9 @@ use super::asked::{Prompt, is_comment};
 use super::beside::{explains, is_remark};
 use super::prose_examples::{begins_with_an_example, examples_on};
 use super::units::{is_closed_beside, sentences};
-use crate::prose::wording::{denies, opening, says_any, speaks_of_examples, starts_with_any};
+use crate::prose::wording::{
+    denies, names_a_fault, opening, says_any, speaks_of_examples, starts_with_any,
+};
 use crate::python::defined_name;
 
 /// Words at the start of a request to change the behaviour of code. Code to be fixed or refactored must do what
@@ -21,7 +23,10 @@ const LINES_MAX: usize = 60;
 impl Prompt<'_> {
     /// Whether the code on lines `first` to `last` is wanted.
     pub(crate) fn is_wanted(&self, first: usize, last: usize) -> bool {
-        if self.is_remarked_around(first, last) || self.is_in_an_annotated_test(first, last) {
+        if self.is_remarked_around(first, last)
+            || self.is_in_an_annotated_test(first, last)
+            || self.takes_what_is_asked_from_elsewhere()
+        {
             return false;
         }
         if self.is_described(first) {
@@ -40,6 +45,23 @@ impl Prompt<'_> {
                 .is_some_and(|name| name.starts_with("test"));
         self.units()
             .rule(self.units().of_lines(first, last), is_test, is_shown)
+    }
+
+    /// Whether what is asked for is imported from a module whose name says that it is wrong, or of the past: `legacy`.
+    fn takes_what_is_asked_from_elsewhere(&self) -> bool {
+        let mut own = self.lines.iter().filter(|line| line.is_own).map(|line| {
+            let bare = line.text.trim();
+            bare.strip_prefix(">>> ").unwrap_or(bare)
+        });
+        own.any(|line| {
+            let import = line
+                .strip_prefix("from ")
+                .and_then(|rest| rest.split_once(" import "));
+            import.is_some_and(|(module, names)| {
+                let mut names = names.split([',', ' ', '(', ')']);
+                names_a_fault(&words_of(module)) && names.any(|name| self.asks_for(name))
+            })
+        })
     }
 
     /// Whether a line is in a prompt that is itself the beginning of a file, or in the docstring of what is asked for.
