@@ -512,7 +512,7 @@ pub(crate) fn names_a_fault(words: &str) -> bool {
     words.split([' ', '.']).any(is_version)
         || says_any(
             words,
-            "before, bogus, broken, bug, buggy, bugs, excel, faulty, former, incorrect, legacy, obsolete, old, older, outdated, prev, previous, \
+            "before, bogus, broken, bug, buggy, bugs, excel, faulty, former, incorrect, legacy, obsolete, old, older, outdated, prev, \
              previous, prior, prod, production, wrong, yesterday",
         )
 }

@@ -1,6 +1,7 @@
 //! Reads a prompt for Python: which of its examples are tests, and what it asks for.
 
 mod asked;
+mod at_odds;
 mod beside;
 mod docstring;
 mod examples;

@@ -105,7 +105,7 @@ pub(super) fn is_of_argument(remark: &str, example: &str, value: &str) -> bool {
 }
 
 /// Whether a word is true of a literal; `None` if it says nothing of its type.
-fn is_true(word: &str, value: &str) -> Option<bool> {
+pub(super) fn is_true(word: &str, value: &str) -> Option<bool> {
     let number = value.parse::<f64>().ok();
     match word {
         "empty" => ['"', '\'', '[', '(', '{']
@@ -141,7 +141,7 @@ fn counted(noun: &str, value: &str) -> Option<usize> {
 }
 
 /// The name of the type of a literal.
-fn type_of(value: &str) -> Option<&'static str> {
+pub(super) fn type_of(value: &str) -> Option<&'static str> {
     let first = value.chars().next()?;
     match first {
         '"' | '\'' => Some("str"),

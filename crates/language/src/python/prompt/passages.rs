@@ -691,7 +691,8 @@ pub(crate) fn is_chain(assertion: &str) -> bool {
 
 /// Whether a name that is not asked for says that what it stands for is wrong, or of the past.
 pub(super) fn is_wrong_name(prompt: &Prompt<'_>, name: &str) -> bool {
-    names_a_fault(&words_of(name)) && !prompt.asks_for(name)
+    let is_called = || prompt.asks_for(name) && prompt.text.contains(&format!("{name}("));
+    names_a_fault(&words_of(name)) && !is_called()
 }
 
 /// The names that the lines of a test bind or go through, and those of its decorators: `x = 1`, `for x in cases:`.

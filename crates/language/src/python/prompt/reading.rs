@@ -7,6 +7,7 @@ use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_syntax::Source;
 
 use super::asked::{Line, Prompt, is_comment, is_fence};
+use super::at_odds::Claims;
 use super::beside::message_of;
 use super::passages::{is_chain, is_not_run_for, is_open, is_wrong_name, tests_in_passages};
 use super::prose_examples::{
@@ -69,9 +70,12 @@ impl PromptTests {
             .collect();
         let contradicted = contradicted(examples.iter().chain(&assertions).chain(&rows));
         let volatility = Volatility::of(prompt);
+        let claims = Claims::of(prompt);
         let is_clear = |found: &FoundTest| {
             expected(&found.text).is_none_or(|(call, result)| {
-                !contradicted.contains(&call) && !volatility.concerns(&call, &result)
+                !contradicted.contains(&call)
+                    && !volatility.concerns(&call, &result)
+                    && !claims.are_at_odds_with(&call, &result)
             }) && bounded(&found.text).is_none_or(|(call, _, _)| !contradicted.contains(&call))
         };
         for all in [&mut examples, &mut assertions] {
