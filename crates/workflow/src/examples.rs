@@ -154,24 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_test_and_is_none_is_told_in_one_line() {
+    fn what_looks_like_an_example_and_is_not_run_is_told_with_the_reason() {
         let said = |prompt: &str| left_out_notice(&TaskSubmitted::of(prompt));
         assert_eq!(said("Write f(x).\nassert f(1) == 2\n"), None);
         assert_eq!(
             said("Write f(x).\nassert f(y) == 2\n").as_deref(),
             Some(
-                "1 line of your prompt looks like a test and is not run: `assert f(y) == 2`. To run one, end the \
-                 prompt with a line `Examples:` and, below it, plain calls with their results, or give a test file"
+                "1 example of your prompt is not run:\n- `assert f(y) == 2`: something beside it may take it back, or it \
+                 needs what the prompt does not have\nTo run one, end the prompt with a line `Examples:` and, below it, \
+                 plain calls with their results, or give a test file"
             )
         );
-        assert_eq!(
-            said("Write f(x).\n>>> f(1)\n2\n\n>>> f(1)\n3\n").as_deref(),
-            Some(
-                "2 lines of your prompt look like tests and are not run: `>>> f(1)`; `>>> f(1)` (the prompt \
-                 gives `f(1)` different results). To run one, end the prompt with a line `Examples:` and, \
-                 below it, plain calls with their results, or give a test file"
-            )
-        );
+        let twice = said("Write f(x).\n>>> f(1)\n2\n\n>>> f(1)\n3\n").unwrap_or_default();
+        let of_each = "\n- `>>> f(1)`: the prompt gives this call different results";
+        assert_eq!(twice.matches(of_each).count(), 2, "{twice}");
         let mut task = TaskSubmitted::of("Write f(x).\nassert f(y) == 2\n");
         task.no_examples = true;
         assert_eq!(left_out_notice(&task), None);

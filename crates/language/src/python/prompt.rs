@@ -5,6 +5,7 @@ mod at_odds;
 mod beside;
 mod docstring;
 mod examples;
+mod left_out;
 mod passages;
 mod prose_examples;
 mod reading;

@@ -16,7 +16,7 @@ use crate::Examples;
 /// The most lines named that are not run.
 const NAMED_MAX: usize = 3;
 /// How to have run what is not.
-const HOW_TO_RUN: &str = ". To run one, end the prompt with a line `Examples:` and, below it, plain calls with their results, or give a test file";
+const HOW_TO_RUN: &str = "To run one, end the prompt with a line `Examples:` and, below it, plain calls with their results, or give a test file";
 
 /// Reads the examples in a prompt.
 pub(in crate::python) fn examples(prompt: &str) -> Examples {
@@ -28,34 +28,31 @@ pub(in crate::python) fn examples(prompt: &str) -> Examples {
 }
 
 fn left_out(reading: &PromptTests) -> Option<String> {
-    let (first, count) = (reading.left_out.first()?, reading.left_out.len());
-    let first = clipped(first);
-    let mut text = if count == 1 {
-        format!("1 line of your prompt looks like a test and is not run: `{first}`")
-    } else {
-        let named = reading.left_out.iter().take(NAMED_MAX);
-        let named: Vec<String> = named.map(|line| format!("`{}`", clipped(line))).collect();
-        let more = if count > NAMED_MAX { "; ..." } else { "" };
-        format!(
-            "{count} lines of your prompt look like tests and are not run: {}{more}",
-            named.join("; ")
-        )
+    let count = reading.left_out.len();
+    let mut text = match count {
+        0 => return None,
+        1 => "1 example of your prompt is not run:".to_owned(),
+        _ => format!("{count} examples of your prompt are not run:"),
     };
-    if let Some(call) = reading.contradicted.first() {
-        let _ = write!(
-            text,
-            " (the prompt gives `{}` different results)",
-            clipped(call)
-        );
-    }
     let assertions = reading
         .tests
         .iter()
         .find(|test| test.origin == TestOrigin::Assertions);
-    if assertions.is_some_and(|test| test.source.lines().count() >= EXAMPLES_MAX) {
+    let is_full = assertions.is_some_and(|test| test.source.lines().count() >= EXAMPLES_MAX);
+    for one in reading.left_out.iter().take(NAMED_MAX) {
+        let _ = write!(text, "\n- `{}`", clipped(&one.example));
+        if !is_full {
+            let _ = write!(text, ": {}", one.why);
+        }
+    }
+    if count > NAMED_MAX {
+        let _ = write!(text, "\n- and {} more", count - NAMED_MAX);
+    }
+    text.push('\n');
+    if is_full {
         let _ = write!(
             text,
-            " (at most {EXAMPLES_MAX} examples in prose are run; a test file may have more)"
+            "At most {EXAMPLES_MAX} examples in prose are run; a test file may have more"
         );
     } else {
         text.push_str(HOW_TO_RUN);
@@ -186,7 +183,7 @@ mod tests {
             assert_eq!(!reading.tests.is_empty(), runs, "{lead}");
             assert_eq!(reading.left_out.len(), 1, "{lead}");
             let told = left_out(&reading).unwrap();
-            assert_eq!(told.contains("at most 40 examples"), runs, "{told}");
+            assert_eq!(told.contains("At most 40 examples"), runs, "{told}");
         }
     }
 
@@ -211,7 +208,7 @@ mod tests {
                 reading
                     .left_out
                     .iter()
-                    .map(|line| format!("not run: {line}")),
+                    .map(|one| format!("not run: {}", one.line)),
             );
             if found != expected {
                 wrong.push(format!(
@@ -227,6 +224,38 @@ mod tests {
             wrong.join("\n\n")
         );
         assert!(count >= 830, "{count}");
+    }
+
+    #[test]
+    fn of_each_example_that_is_not_run_the_reason_is_told() {
+        for (said, told) in [
+            (
+                "Examples:\nDouble(2) == 4",
+                "`Double(2) == 4`: the prompt asks for double, and not for Double",
+            ),
+            (
+                "Examples:\nmath.double(2) == 4",
+                "the prompt does not ask for math.double",
+            ),
+            ("# assert double(2) == 4", "it is commented out"),
+            (
+                "double(2) == 4 and double(2) == 5",
+                "the prompt gives this call different results",
+            ),
+            (
+                "n must be a string.\nExamples:\ndouble(2) == 4",
+                "not what the prompt says of types and inputs",
+            ),
+            ("> double(2) == 4", "it is quoted"),
+            (
+                "This is what I saw last year on an old machine in a cellar far away: double(2) == 4, or so I was told.",
+                "`double(2) == 4`: something beside it may take it back",
+            ),
+        ] {
+            let found = examples(&format!("Write double(n).\n\n{said}\n"));
+            let notice = found.left_out.unwrap_or_default();
+            assert!(notice.contains(told), "{said}: {notice}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_syntax::{Kind, Source};
 
 use super::asked::{Line, Prompt, is_comment, is_fence};
+use super::left_out::asked_like;
 use super::surroundings::words_of;
 use crate::prose::wording::names_a_fault;
 use crate::python::literal::identifier;
@@ -435,7 +436,8 @@ impl File<'_> {
         let prepared = used.clone().flat_map(|other| &other.bound);
         let mut all = names().chain(&check.bound).chain(prepared);
         let is_named_wrong = all.any(|name| is_wrong_name(self.prompt, name))
-            || names_given_in(&check.text).any(|name| is_wrong_name(self.prompt, name));
+            || names_given_in(&check.text).any(|name| is_wrong_name(self.prompt, name))
+            || (check.called.iter()).any(|name| asked_like(self.prompt, name).is_some());
         !is_remarked
             && !is_prepared_with_a_remark
             && !is_named_wrong

@@ -539,6 +539,12 @@ fn as_written(call: &str, value: &str) -> String {
     format!("assert abs({call} - {value}) < 0.{zeros}1  # to {places} digits, as written")
 }
 
+/// Whether a text behind a call is a relation and a result, and no more.
+pub(super) fn is_value_stated(rest: &str) -> bool {
+    let stated = result(rest, RELATIONS);
+    stated.is_some_and(|(_, _, rest)| rest.trim_matches([' ', '`', '.', ',']).is_empty())
+}
+
 /// The relation and the result after a call, and the text after it.
 fn result<'t, 'r>(text: &'t str, relations: &[&'r str]) -> Option<(&'r str, String, &'t str)> {
     // `- `f(2)`: `4`` is an item of a list.

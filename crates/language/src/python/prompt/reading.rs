@@ -9,6 +9,7 @@ use journeyman_syntax::Source;
 use super::asked::{Line, Prompt, is_comment, is_fence};
 use super::at_odds::Claims;
 use super::beside::message_of;
+use super::left_out::{Doubt, LeftOut, asked_like, is_commented_out, is_of_another};
 use super::passages::{is_chain, is_not_run_for, is_open, is_wrong_name, tests_in_passages};
 use super::prose_examples::{
     ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, is_transcript,
@@ -27,10 +28,8 @@ const ASSERTIONS_FILE: &str = "test_assertions.py";
 /// The tests found in a prompt.
 pub(crate) struct PromptTests {
     pub(crate) tests: Vec<GivenTest>,
-    /// What looks like a test and is not run: a line, or the calls on it that are not run although others are.
-    pub(crate) left_out: Vec<String>,
-    /// Calls for which the prompt clearly states different results.
-    pub(crate) contradicted: BTreeSet<String>,
+    /// What looks like a test and is not run.
+    pub(crate) left_out: Vec<LeftOut>,
 }
 
 /// A test of one or a few lines, and its position.
@@ -71,15 +70,28 @@ impl PromptTests {
         let contradicted = contradicted(examples.iter().chain(&assertions).chain(&rows));
         let volatility = Volatility::of(prompt);
         let claims = Claims::of(prompt);
-        let is_clear = |found: &FoundTest| {
-            expected(&found.text).is_none_or(|(call, result)| {
-                !contradicted.contains(&call)
-                    && !volatility.concerns(&call, &result)
-                    && !claims.are_at_odds_with(&call, &result)
-            }) && bounded(&found.text).is_none_or(|(call, _, _)| !contradicted.contains(&call))
+        let doubt = |found: &FoundTest| {
+            if let Some((call, _, _)) = bounded(&found.text) {
+                return contradicted.contains(&call).then_some(Doubt::Contradicted);
+            }
+            let (call, result) = expected(&found.text)?;
+            if contradicted.contains(&call) {
+                Some(Doubt::Contradicted)
+            } else if volatility.concerns(&call, &result) {
+                Some(Doubt::Volatile)
+            } else {
+                claims
+                    .are_at_odds_with(&call, &result)
+                    .then_some(Doubt::AtOdds)
+            }
         };
+        let mut doubts: BTreeMap<usize, Doubt> = BTreeMap::new();
         for all in [&mut examples, &mut assertions] {
-            all.retain(is_clear);
+            all.retain(|found| {
+                let doubt = doubt(found);
+                doubts.extend(doubt.map(|doubt| (*found.lines.start(), doubt)));
+                doubt.is_none()
+            });
             taken.extend(all.iter().flat_map(|found| found.lines.clone()));
         }
         // Of several in a line, some may be taken and others not.
@@ -92,7 +104,8 @@ impl PromptTests {
         let left_out = (0..prompt.lines.len()).filter_map(|at| {
             let text = prompt.lines[at].text.trim();
             if !taken.contains(&at) {
-                return looks_like_a_test(prompt, at).then(|| text.to_owned());
+                return looks_like_a_test(prompt, at)
+                    .then(|| LeftOut::of(prompt, at, doubts.get(&at).copied()));
             }
             let bare = text
                 .trim_start_matches(">>> ")
@@ -105,7 +118,7 @@ impl PromptTests {
                 .any(|one| contradicted.contains(&spelled(&one.call)))
                 && looks_like_a_test(prompt, at)
             {
-                return Some(text.to_owned());
+                return Some(LeftOut::of(prompt, at, Some(Doubt::Contradicted)));
             }
             let run = run.get(&at)?;
             let is_run = |one: &&ShownCall<'_>| {
@@ -122,7 +135,11 @@ impl PromptTests {
                 .filter(|one| !is_run(one))
                 .map(|one| one.text)
                 .collect();
-            (!missed.is_empty()).then(|| format!("{} (in: {text})", missed.join("; ")))
+            (!missed.is_empty()).then(|| LeftOut {
+                line: format!("{} (in: {text})", missed.join("; ")),
+                example: missed.join("; "),
+                ..LeftOut::of(prompt, at, doubts.get(&at).copied())
+            })
         });
         let left_out = left_out.collect();
         let mut seen = BTreeSet::new();
@@ -143,11 +160,7 @@ impl PromptTests {
             }
         }
         tests.extend(code);
-        Self {
-            tests,
-            left_out,
-            contradicted,
-        }
+        Self { tests, left_out }
     }
 }
 
@@ -254,6 +267,8 @@ fn looks_like_a_test(prompt: &Prompt<'_>, at: usize) -> bool {
         || is_shown_below(prompt, at)
         || is_printed(prompt, at)
         || is_stated_in_words(prompt, at)
+        || is_commented_out(prompt, at)
+        || line.is_own && !is_in_code(prompt, at) && is_of_another(prompt, bare)
     {
         return true;
     }
@@ -513,7 +528,8 @@ fn assertion(prompt: &Prompt<'_>, at: usize) -> Option<String> {
     called.peek()?;
     // With no definition in sight, an assertion at the margin or in a test says itself what is wanted.
     let says_itself = !prompt.defines() && is_free_standing(prompt, at);
-    let is_plain = called.all(|name| says_itself || prompt.asks_for(name))
+    let is_meant = |name: &str| says_itself && asked_like(prompt, name).is_none();
+    let is_plain = called.all(|name| is_meant(name) || prompt.asks_for(name))
         && !found
             .free
             .iter()
