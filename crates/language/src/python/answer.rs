@@ -59,6 +59,8 @@ mod tests {
         let long = "x".repeat(99);
         for answer in [
             format!("```python\n{BODY}\n```\nUse it so:\n```python\n{usage}```"),
+            format!("```python {BODY}\n```"),
+            format!("Here it is: ```py {BODY}\n```"),
             format!(
                 "```python\n{BODY}\n```\n```bash\npython -m pytest tests/test_m.py --verbose --color=no\n```"
             ),

@@ -108,16 +108,17 @@ fn opened_by(line: &str, said: &str) -> Option<Open> {
     } else {
         let (said, info) = line.rsplit_once("```")?;
         let info = info.trim();
-        if !PYTHON_BLOCKS.contains(&info.to_ascii_lowercase().as_str()) {
+        if !PYTHON_BLOCKS.contains(&without_code(info).0.to_ascii_lowercase().as_str()) {
             return None;
         }
         ('`', 3, info, 0, said)
     };
+    let (info, code) = without_code(info);
     let block = Block {
         said: said.to_owned(),
         replaces: false,
         info: info.to_owned(),
-        text: String::new(),
+        text: code.map_or_else(String::new, |code| format!("{code}\n")),
     };
     Some(Open {
         fence,
@@ -125,6 +126,19 @@ fn opened_by(line: &str, said: &str) -> Option<Open> {
         indent,
         block,
     })
+}
+
+/// An info string without code that a model wrote behind it: `python def f(n):`.
+fn without_code(info: &str) -> (&str, Option<&str>) {
+    const STARTS: &[&str] = &["def ", "class ", "async def ", "import ", "from ", "@"];
+    let (marked, code) = info.split_once(' ').unwrap_or((info, ""));
+    let code = code.trim_start();
+    let is_code = STARTS.iter().any(|start| code.starts_with(start));
+    if PYTHON_BLOCKS.contains(&marked.to_ascii_lowercase().as_str()) && is_code {
+        (marked, Some(code))
+    } else {
+        (info, None)
+    }
 }
 
 /// Whether the first line of `rest`, which looks like the end of a Python block, is inside a string of its

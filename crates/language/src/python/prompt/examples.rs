@@ -223,7 +223,7 @@ mod tests {
             wrong.len(),
             wrong.join("\n\n")
         );
-        assert!(count >= 830, "{count}");
+        assert!(count >= 960, "{count}");
     }
 
     #[test]

@@ -56,15 +56,21 @@ fn example_on(prompt: &Prompt<'_>, line: &str) -> String {
     if is_code {
         return line.to_owned();
     }
-    let example = examples_on(prompt, line)
-        .into_iter()
-        .next()
-        .map(|range| &line[range]);
-    let shown = calls_shown(prompt, line)
-        .into_iter()
-        .next()
-        .map(|shown| shown.text);
-    let text = example.or(shown).unwrap_or(line);
+    let example = examples_on(prompt, line).into_iter().next();
+    let shown = || {
+        let shown = calls_shown(prompt, line).into_iter().next()?;
+        let start = line.find(shown.text)?;
+        // Without a result that is read, it may be anything behind the call.
+        let is_read = shown.value.is_some();
+        Some(
+            start..if is_read {
+                start + shown.text.len()
+            } else {
+                line.len()
+            },
+        )
+    };
+    let text = example.or_else(shown).map_or(line, |range| &line[range]);
     text.trim_matches([' ', '`']).to_owned()
 }
 

@@ -396,6 +396,62 @@ pub(super) fn pairs_on_lines(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
     pairs.collect()
 }
 
+/// Of [`rows_of_tables`] and [`pairs_on_lines`], those that can only be meant as calls of the function that is asked for: they
+/// have as many arguments as it has parameters, and a table is headed by these and by what is returned.
+pub(super) fn plain_rows(prompt: &Prompt<'_>) -> Vec<(usize, String)> {
+    let Some(function) = Function::in_prose(prompt) else {
+        return Vec::new();
+    };
+    let count = function.parameters.len();
+    let name = &function.name;
+    let heads = |at: usize| {
+        let rows = prompt.lines[..at].iter().rev().map(|line| line.text.trim());
+        let head = rows.take_while(|line| line.starts_with('|')).last();
+        let cells = head.unwrap_or_default().trim_matches('|').split('|');
+        cells
+            .map(|cell| cell.trim_matches([' ', '`', '*']).to_lowercase())
+            .collect::<Vec<_>>()
+    };
+    let is_headed = |at: usize| {
+        let heads = heads(at);
+        heads.split_last().is_some_and(|(last, inputs)| {
+            let is_result = [
+                "expected",
+                "expected output",
+                "expected result",
+                "output",
+                "result",
+                "returns",
+            ]
+            .contains(&last.as_str())
+                || last.starts_with(&format!("{name}("));
+            let is_input = |head: &String| {
+                function.has(head) || ["argument", "input"].contains(&head.as_str())
+            };
+            is_result && inputs.len() == count && inputs.iter().all(is_input)
+        })
+    };
+    let rows = rows_of_tables(prompt)
+        .into_iter()
+        .filter(|(at, _)| is_headed(*at));
+    let lines = prompt.lines.iter().enumerate();
+    let pairs = lines.filter_map(|(at, line)| {
+        let (given, value) = pair(line.text).filter(|_| !line.text.trim().starts_with('|'))?;
+        let inside = given
+            .strip_prefix('(')
+            .and_then(|rest| rest.strip_suffix(')'));
+        let arguments = if count == 1 {
+            given.clone()
+        } else {
+            let inside = inside?;
+            let (listed, rest) = listed(inside, &function)?;
+            rest.is_empty().then_some(listed)?
+        };
+        Some((at, format!("assert {name}({arguments}) == {value}")))
+    });
+    rows.chain(pairs).collect()
+}
+
 /// The two values of a line that is a value, a mark, and another value.
 fn pair(line: &str) -> Option<(String, String)> {
     let bare = line.trim().trim_start_matches(['-', '*', '|', ' ']);

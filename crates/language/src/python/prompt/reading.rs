@@ -13,7 +13,7 @@ use super::left_out::{Doubt, LeftOut, asked_like, is_commented_out, is_of_anothe
 use super::passages::{is_chain, is_not_run_for, is_open, is_wrong_name, tests_in_passages};
 use super::prose_examples::{
     ShownCall, call_at, calls_shown, is_case, is_labelled, is_sample, is_transcript,
-    pairs_on_lines, prose_examples, rows_of_tables, shows_a_result,
+    pairs_on_lines, plain_rows, prose_examples, rows_of_tables, shows_a_result,
 };
 use super::sessions::doctests;
 use super::volatile::Volatility;
@@ -58,10 +58,23 @@ impl PromptTests {
                     text,
                 }),
         );
-        let rows: Vec<FoundTest> = rows_of_tables(prompt)
+        let led = plain_rows(prompt)
             .into_iter()
+            .filter(|(at, _)| prompt.is_led_to(*at));
+        assertions.extend(led.map(|(at, text)| FoundTest {
+            lines: at..=at,
+            text,
+        }));
+        let run: BTreeSet<usize> = assertions
+            .iter()
+            .map(|found| *found.lines.start())
+            .collect();
+        let pairs = rows_of_tables(prompt)
+            .into_iter()
+            .chain(pairs_on_lines(prompt));
+        let rows: Vec<FoundTest> = pairs
+            .filter(|(at, _)| !run.contains(at))
             .chain(results_of_test_cases(prompt))
-            .chain(pairs_on_lines(prompt))
             .map(|(at, text)| FoundTest {
                 lines: at..=at,
                 text,

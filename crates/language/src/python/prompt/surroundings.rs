@@ -64,6 +64,14 @@ impl Prompt<'_> {
         })
     }
 
+    /// Whether a line of a table or a list of values is wanted, and right behind a lead such as `Examples:`.
+    pub(super) fn is_led_to(&self, at: usize) -> bool {
+        !self.is_described(at)
+            && self.lines[at].is_own
+            && self.units().is_behind_a_lead(self.units().of_lines(at, at))
+            && self.is_wanted(at, at)
+    }
+
     /// Whether a line is in a prompt that is itself the beginning of a file, or in the docstring of what is asked for.
     pub(super) fn is_described(&self, at: usize) -> bool {
         !self.stub.is_empty()

@@ -358,6 +358,12 @@ impl Units {
         !says.may_precede && (says.is_aside || says.describes && self.is_of_new_code)
     }
 
+    /// Whether the nearest unit above some examples that says something leads to them.
+    pub(super) fn is_behind_a_lead(&self, examples: Range<usize>) -> bool {
+        let above = self.before.get(examples.start).copied().flatten();
+        above.is_some_and(|at| self.said(at).is_lead)
+    }
+
     fn said(&self, at: usize) -> Says {
         self.all[at].says.unwrap_or_default()
     }
