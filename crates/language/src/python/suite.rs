@@ -73,6 +73,10 @@ const OPENING: &[&str] = &[
 
 /// What decorators say about a function or class.
 #[derive(Clone, Debug, Default)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "a decorator each, in any combination"
+)]
 struct Marks {
     is_fixture: bool,
     is_skipped: bool,

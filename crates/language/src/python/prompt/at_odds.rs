@@ -362,10 +362,10 @@ fn result_stated_in(sentence: &str, is_parameter: &dyn Fn(&str) -> bool) -> Opti
         .split(|c: char| !(c.is_alphanumeric() || c == '_'))
         .filter(|word| !word.is_empty())
         .collect();
-    let words = match words.as_slice() {
-        ["it", "should" | "must", rest @ ..] | ["it", rest @ ..] => rest,
-        rest => rest,
-    };
+    let mut words = words.as_slice();
+    if let ["it", "should" | "must", rest @ ..] | ["it", rest @ ..] = words {
+        words = rest;
+    }
     match words {
         ["return" | "returns", "a" | "an", kind] => Some((*kind).to_owned()),
         ["return" | "returns", parameter, "unchanged"] if is_parameter(parameter) => {

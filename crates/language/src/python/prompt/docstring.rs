@@ -132,7 +132,7 @@ impl Prompt<'_> {
     /// Whether a sentence below examples, down to the end of their docstring, is not understood. Under a label of another
     /// part (`Args:`) it only has to be of the task.
     fn is_doubted_below(&self, last: usize, end: usize) -> bool {
-        let paragraphs = self.paragraphs(last + 1..end + 1);
+        let paragraphs = self.paragraphs((last + 1)..=end);
         let (mut is_in_a_part, mut is_explained) = (false, false);
         let mut sentences = paragraphs
             .iter()
@@ -237,7 +237,7 @@ fn is_code(sentence: &str) -> bool {
 /// Whether a comment names a file: `# double.py`, `# -*- coding: utf-8 -*-`, `#!/usr/bin/env python3`.
 fn is_name_of_a_file(comment: &str) -> bool {
     let bare = comment.trim();
-    !bare.contains(' ') && bare.ends_with(".py")
+    !bare.contains(' ') && bare.strip_suffix(".py").is_some()
         || bare.starts_with("-*-")
         || bare.starts_with("!/")
 }

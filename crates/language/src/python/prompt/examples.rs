@@ -7,6 +7,7 @@ use journeyman_event::payload::{GivenTest, TestOrigin};
 use journeyman_syntax::{Kind, Source};
 
 use super::asked::Prompt;
+use super::left_out::example_on;
 use super::passages::BLOCK;
 use super::prose_examples::EXAMPLES_MAX;
 use super::reading::PromptTests;
@@ -20,14 +21,15 @@ const HOW_TO_RUN: &str = "To run one, end the prompt with a line `Examples:` and
 
 /// Reads the examples in a prompt.
 pub(in crate::python) fn examples(prompt: &str) -> Examples {
-    let reading = PromptTests::of(&Prompt::of(prompt));
+    let prompt = Prompt::of(prompt);
+    let reading = PromptTests::of(&prompt);
     Examples {
-        left_out: left_out(&reading),
+        left_out: left_out(&prompt, &reading),
         tests: reading.tests,
     }
 }
 
-fn left_out(reading: &PromptTests) -> Option<String> {
+fn left_out(prompt: &Prompt<'_>, reading: &PromptTests) -> Option<String> {
     let count = reading.left_out.len();
     let mut text = match count {
         0 => return None,
@@ -40,7 +42,7 @@ fn left_out(reading: &PromptTests) -> Option<String> {
         .find(|test| test.origin == TestOrigin::Assertions);
     let is_full = assertions.is_some_and(|test| test.source.lines().count() >= EXAMPLES_MAX);
     for one in reading.left_out.iter().take(NAMED_MAX) {
-        let _ = write!(text, "\n- `{}`", clipped(&one.example));
+        let _ = write!(text, "\n- `{}`", clipped(&example_on(prompt, &one.line)));
         if !is_full {
             let _ = write!(text, ": {}", one.why);
         }
@@ -179,10 +181,11 @@ mod tests {
         let calls: Vec<String> = (0..8_000).map(|n| format!("f({n}) == {n}")).collect();
         for (lead, runs) in [("Examples:", true), ("It is wrong today that", false)] {
             let prompt = format!("Write a function f(x).\n\n{lead} {}\n", calls.join(", "));
-            let reading = PromptTests::of(&Prompt::of(&prompt));
+            let prompt = Prompt::of(&prompt);
+            let reading = PromptTests::of(&prompt);
             assert_eq!(!reading.tests.is_empty(), runs, "{lead}");
             assert_eq!(reading.left_out.len(), 1, "{lead}");
-            let told = left_out(&reading).unwrap();
+            let told = left_out(&prompt, &reading).unwrap();
             assert_eq!(told.contains("At most 40 examples"), runs, "{told}");
         }
     }

@@ -9,8 +9,6 @@ use crate::python::literal::identifier;
 pub(crate) struct LeftOut {
     /// The line, or the calls with it in parentheses.
     pub(crate) line: String,
-    /// The example on it.
-    pub(crate) example: String,
     /// Why it is not run, as a clause.
     pub(crate) why: String,
 }
@@ -42,14 +40,13 @@ impl LeftOut {
         let line = prompt.lines[at].text.trim();
         Self {
             line: line.to_owned(),
-            example: example_on(prompt, line),
             why: doubt.map_or_else(|| why(prompt, at), |doubt| doubt.in_words().to_owned()),
         }
     }
 }
 
 /// The first example on a line, without the words around it; the line, if none is found on it.
-fn example_on(prompt: &Prompt<'_>, line: &str) -> String {
+pub(super) fn example_on(prompt: &Prompt<'_>, line: &str) -> String {
     let is_code = [">>>", "assert", "self.assert", "#", "with "]
         .iter()
         .any(|start| line.starts_with(start));

@@ -150,7 +150,6 @@ impl PromptTests {
                 .collect();
             (!missed.is_empty()).then(|| LeftOut {
                 line: format!("{} (in: {text})", missed.join("; ")),
-                example: missed.join("; "),
                 ..LeftOut::of(prompt, at, doubts.get(&at).copied())
             })
         });
