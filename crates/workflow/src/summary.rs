@@ -497,7 +497,7 @@ mod tests {
             let text = summary(&state, &ending, &Files::new());
             assert!(headline(&state, &ending).contains(says), "{prompt}");
             assert_eq!(
-                text.contains("Note: 1 line of your prompt looks"),
+                text.contains("Note: 1 example of your prompt is not run"),
                 notes,
                 "{text}"
             );
