@@ -18,6 +18,7 @@ mod llama_cpp;
 mod managed;
 mod model;
 mod models;
+mod number;
 mod ollama;
 mod openai;
 mod repetition;

@@ -4,21 +4,11 @@
 use journeyman_event::Tokens;
 use reqwest::RequestBuilder;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http::{self, Refused};
+use crate::number;
 use crate::{Error, Message};
-
-#[derive(Deserialize)]
-struct Props {
-    default_generation_settings: GenerationSettings,
-}
-
-#[derive(Deserialize)]
-struct GenerationSettings {
-    /// The window of one slot, which is what a single call can use.
-    n_ctx: u64,
-}
 
 #[derive(Deserialize)]
 struct Templated {
@@ -27,15 +17,16 @@ struct Templated {
 
 #[derive(Deserialize)]
 struct Tokenized {
-    tokens: Vec<serde_json::Value>,
+    tokens: Vec<Value>,
 }
 
 /// The window of a call if this is a llama.cpp server, else `None`. `ask` is a prepared request.
 pub(crate) async fn window(root: &str, ask: RequestBuilder) -> Result<Option<Tokens>, Error> {
     match http::ask(root, ask).await {
         Ok(text) => {
-            let props = serde_json::from_str::<Props>(&text).ok();
-            Ok(props.map(|props| Tokens(props.default_generation_settings.n_ctx)))
+            let props = serde_json::from_str::<Value>(&text).unwrap_or_default();
+            // The window of one slot, which is what a single call can use.
+            Ok(number::count(&props["default_generation_settings"]["n_ctx"]).map(Tokens))
         }
         // It is there, and still loads its model.
         Err(Refused::Answered(reply)) if reply.status == 503 && reply.has(&["loading"]) => {

@@ -12,12 +12,12 @@ const EQUAL_LINES_MAX: usize = 24;
 const COPIES_MAX: usize = 4;
 /// The number of empty lines in a row.
 const EMPTY_LINES_MAX: usize = 100;
-/// In a line longer than this, repetition is searched for within the line, ...
-const LINE_CHARS: usize = 4_000;
-/// ... each time this many characters have arrived, ...
+/// In a line of this many bytes, repetition is searched for within the line, ...
+const LINE_BYTES: usize = 4_000;
+/// ... each time this many more have arrived, ...
 const LINE_STEP: usize = 1_000;
-/// ... for repeated pieces of at most this length.
-const LINE_PERIOD_MAX: usize = 200;
+/// ... in the last ones up to this many. So a repeated piece has at most a fifth of that.
+const LINE_BYTES_MAX: usize = 20_000;
 
 /// Watches the text of one answer.
 #[derive(Debug)]
@@ -57,11 +57,12 @@ impl RepetitionDetector {
             rest = after;
         }
         self.line.push_str(rest);
-        if self.line.len() < LINE_CHARS.max(self.looked_at + LINE_STEP) {
+        if self.line.len() < LINE_BYTES.max(self.looked_at + LINE_STEP) {
             return None;
         }
         self.looked_at = self.line.len();
-        let last = &self.line.as_bytes()[self.line.len() - LINE_CHARS..];
+        let line = self.line.as_bytes();
+        let last = &line[line.len().saturating_sub(LINE_BYTES_MAX)..];
         period(last)
             .map(|period| String::from_utf8_lossy(&last[last.len() - period..]).into_owned())
     }
@@ -116,12 +117,30 @@ fn without_number(line: &str) -> String {
     }
 }
 
-/// The length in bytes of the piece that is repeated, if there is one.
+/// The length in bytes of the piece that a text ends with again and again, if there is one: at least [`COPIES_MAX`] copies
+/// beside the first, and at least [`LINE_BYTES`] of them all.
+///
+/// Read from its end, the text has at each length the smallest period that the prefix function tells (Knuth, Morris and
+/// Pratt, "Fast Pattern Matching in Strings", 1977).
 fn period(bytes: &[u8]) -> Option<usize> {
-    (1..=LINE_PERIOD_MAX).find(|&period| {
-        let mut pairs = bytes.iter().zip(&bytes[period..]);
-        pairs.all(|(one, other)| one == other)
-    })
+    let from_end: Vec<u8> = bytes.iter().rev().copied().collect();
+    // For each length, how many of the first bytes are also the last of that length.
+    let mut borders: Vec<usize> = vec![0];
+    for (at, byte) in from_end.iter().enumerate().skip(1) {
+        let mut border = borders[at - 1];
+        while border > 0 && from_end[border] != *byte {
+            border = borders[border - 1];
+        }
+        borders.push(border + usize::from(from_end[border] == *byte));
+    }
+    let lengths = borders
+        .iter()
+        .enumerate()
+        .map(|(at, border)| (at + 1, border));
+    let mut periods = lengths.map(|(length, border)| (length, length - border));
+    let found =
+        periods.find(|(length, period)| *length >= LINE_BYTES && *length > COPIES_MAX * period);
+    found.map(|(_, period)| period)
 }
 
 #[cfg(test)]
@@ -148,6 +167,13 @@ mod tests {
 
     const TEST: &str = "def test_add():\n    result = add(1, 2)\n    assert result == 3\n\n\n";
 
+    /// About so many bytes on one line, of which no part is repeated.
+    fn words(bytes: usize) -> String {
+        let mut text = many(2_000, |n| format!("word {} ", n * n));
+        text.truncate(bytes);
+        text
+    }
+
     /// This many pieces of text, each built from its number.
     fn many(count: u32, piece: impl Fn(u32) -> String) -> String {
         (0..count).map(piece).collect::<Vec<_>>().concat()
@@ -168,6 +194,8 @@ mod tests {
             ),
             ("empty lines", "\n".repeat(500), 200),
             ("a word", "the ".repeat(5_000), 5_100),
+            ("a long sentence", words(250).repeat(60), 6_100),
+            ("a page without line ends", words(3_000).repeat(10), 18_100),
         ];
         for (name, text, before) in cases {
             let text = format!("import pytest\n\n{text}");
@@ -215,6 +243,7 @@ mod tests {
                 format!("x = [{}]\n", "0, ".repeat(1_200)),
             ),
             ("long data on one line", many(2_000, |n| format!("{n},"))),
+            ("four times the same on one line", words(4_000).repeat(4)),
         ] {
             assert_eq!(noticed(&text), None, "{name}");
         }

@@ -459,23 +459,24 @@ async fn nothing_that_listens_is_unreachable_and_names_the_url() {
 #[tokio::test]
 async fn the_window_is_asked_for_wherever_a_server_tells_it() {
     let models = |entry: Value| ("/v1/models", json!({"data": [entry]}).to_string());
-    let props = (
-        "/props",
-        json!({"default_generation_settings": {"n_ctx": 4_096}}).to_string(),
-    );
+    let props = |n_ctx: Value| {
+        let settings = json!({"default_generation_settings": {"n_ctx": n_ctx}});
+        ("/props", settings.to_string())
+    };
+    let other = || models(json!({"id": "other"}));
+    let llama_cpp = |n_ctx: Value| {
+        let routes = vec![props(n_ctx), other()];
+        (routes, 4_096, WindowSource::Asked, "llama.cpp")
+    };
+    let listed = |length: Value| {
+        let routes = vec![models(json!({"id": "m", "max_model_len": length}))];
+        (routes, 16_384, WindowSource::Asked, "openai-compatible")
+    };
     let cases = [
-        (
-            vec![props, models(json!({"id": "other"}))],
-            4_096,
-            WindowSource::Asked,
-            "llama.cpp",
-        ),
-        (
-            vec![models(json!({"id": "m", "max_model_len": 16_384}))],
-            16_384,
-            WindowSource::Asked,
-            "openai-compatible",
-        ),
+        llama_cpp(json!(4_096)),
+        llama_cpp(json!("4096")),
+        listed(json!(16_384)),
+        listed(json!("16384")),
         (
             vec![models(json!({"id": "m"}))],
             8_192,

@@ -5,6 +5,7 @@ use journeyman_event::Tokens;
 use serde_json::Value;
 
 use crate::calls::Call;
+use crate::number::count;
 use crate::stream::Piece;
 use crate::{FinishReason, error_reply};
 
@@ -146,13 +147,7 @@ fn parts(value: &Value, text: &mut String, thought: &mut String) {
 }
 
 fn reported(usage: &Value) -> Reported {
-    let count = |value: &Value| -> Option<Tokens> {
-        let number = value.as_u64();
-        // A count may be written with a decimal point; it is far below where floats are not exact.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let number = number.or_else(|| value.as_f64().map(|count| count.max(0.0) as u64));
-        number.map(Tokens)
-    };
+    let count = |value: &Value| count(value).map(Tokens);
     let first = |names: &[&str]| names.iter().find_map(|name| count(&usage[name]));
     let details = &usage["prompt_tokens_details"]["cached_tokens"];
     // A prompt has tokens: a server that says otherwise has not counted yet.
@@ -187,7 +182,7 @@ pub(super) fn models(text: &str) -> Option<Vec<Listed>> {
             "max_context_length",
             "context_window",
         ];
-        let window = windows.iter().find_map(|name| entry[name].as_u64());
+        let window = windows.iter().find_map(|name| count(&entry[name]));
         name.or(entry.as_str()).map(|name| Listed {
             name: name.to_owned(),
             window: window.filter(|tokens| *tokens > 0).map(Tokens),
