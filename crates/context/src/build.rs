@@ -88,18 +88,22 @@ pub struct BuiltContext {
 pub enum BuildError {
     /// Even the task and the request alone do not fit.
     #[error(
-        "the {limit} is too small: the task and the request need {needed} tokens, and {available} are available for \
-         them; the rest is reserved for the answer"
+        "the {limit} is too small: the task and the request need {needed} tokens, and of its {whole} tokens only \
+         {available} are for them; the rest is reserved for {reserved}"
     )]
     DoesNotFit {
-        /// The limit: `model's window` or `token budget left`.
+        /// The limit: `model's window` or `rest of the token budget`.
         limit: &'static str,
         /// The reason for failing the task: [`FailureReason::Window`] or [`FailureReason::Budget`].
         reason: FailureReason,
         /// The size of the smallest prompt, in tokens.
         needed: Tokens,
-        /// The most tokens a prompt may have.
+        /// The size of the limit, in tokens.
+        whole: Tokens,
+        /// The most tokens of it that a prompt may have.
         available: Tokens,
+        /// What the others are for, with their numbers.
+        reserved: String,
     },
     /// The model server failed to count tokens.
     #[error(transparent)]
@@ -141,18 +145,7 @@ pub async fn build(
             break (messages, count);
         }
         if !shrink(&mut pieces, count.tokens - prompt_max, &profile) {
-            let budget = left < profile.prompt_max() + ANSWER_MIN;
-            let (limit, reason) = if budget {
-                ("token budget left", FailureReason::Budget)
-            } else {
-                ("model's window", FailureReason::Window)
-            };
-            return Err(BuildError::DoesNotFit {
-                limit,
-                reason,
-                needed: count.tokens,
-                available: prompt_max,
-            });
+            return Err(does_not_fit(&profile, left, count.tokens));
         }
     };
 
@@ -177,6 +170,31 @@ pub async fn build(
         },
         messages,
     })
+}
+
+/// Why a prompt that cannot be shortened any more does not fit the window, or the tokens that are left of the budget.
+fn does_not_fit(profile: &Profile, left: Tokens, needed: Tokens) -> BuildError {
+    if left < profile.prompt_max() + ANSWER_MIN {
+        return BuildError::DoesNotFit {
+            limit: "rest of the token budget",
+            reason: FailureReason::Budget,
+            needed,
+            whole: left,
+            available: left - ANSWER_MIN,
+            reserved: format!("the answer ({ANSWER_MIN} at least)"),
+        };
+    }
+    let Profile {
+        generation, buffer, ..
+    } = profile;
+    BuildError::DoesNotFit {
+        limit: "model's window",
+        reason: FailureReason::Window,
+        needed,
+        whole: profile.window,
+        available: profile.prompt_max(),
+        reserved: format!("the answer ({generation}) and for inexact counts ({buffer})"),
+    }
 }
 
 /// The most tokens for an answer. A model that thinks gets additional room for its thoughts.

@@ -273,18 +273,26 @@ fn an_event_of_50_000_characters_is_cut_to_what_fits() {
 #[test]
 fn a_task_that_cannot_fit_is_refused_with_the_figures() {
     let long = "word ".repeat(4_000);
-    let refused = fix(&state(&long, "x = 1\n", "no", 1), 4_096).unwrap_err();
-    let BuildError::DoesNotFit {
-        reason,
-        needed,
-        available,
-        ..
-    } = &refused
-    else {
-        panic!("{refused}");
-    };
-    assert_eq!(*reason, FailureReason::Window);
-    assert!(*needed > *available, "{refused}");
+    // The second prompt is smaller than the window, and larger than what the answer leaves of it.
+    for task in [long.as_str(), &long[..3_000 * 4]] {
+        let refused = fix(&state(task, "x = 1\n", "no", 1), 4_096).unwrap_err();
+        let BuildError::DoesNotFit {
+            reason,
+            needed,
+            available,
+            ..
+        } = &refused
+        else {
+            panic!("{refused}");
+        };
+        assert_eq!(*reason, FailureReason::Window);
+        assert!(*needed > *available, "{refused}");
+        let figures = format!(
+            "need {needed} tokens, and of its 4096 tokens only 2418 are for them; the rest is reserved for the answer (1269) \
+             and for inexact counts (409)"
+        );
+        assert!(refused.to_string().contains(&figures), "{refused}");
+    }
 }
 
 #[test]
@@ -302,6 +310,8 @@ fn a_spent_budget_refuses_for_the_budgets_sake() {
         ),
         "{refused}"
     );
+    let figures = "of its 300 tokens only 108 are for them; the rest is reserved for the answer (192 at least)";
+    assert!(refused.to_string().contains(figures), "{refused}");
 }
 
 proptest! {
