@@ -21,7 +21,7 @@ use crate::knowledge::{
 };
 use crate::server::{Health, MetricsQuery, QueueChange, QueueView, Ready, ServedSettings, Ticket};
 use crate::tasks::{
-    AtQuery, ForkQuery, ForkTask, ListQuery, NewTask, Position, RetryTask, TaskPage, TaskQuery,
+    At, AtQuery, ForkQuery, ForkTask, ListQuery, NewTask, RetryTask, TaskPage, TaskQuery,
 };
 use crate::tools::{AgentList, CallsView, ToolCalls, ToolList};
 use crate::view::{Accepted, TaskView};
@@ -146,7 +146,7 @@ fn of_task(task: &TaskId) -> String {
 
 fn at(at: Option<Sequence>) -> AtQuery {
     AtQuery {
-        at: at.map(Position::from),
+        at: at.map(At::from),
     }
 }
 

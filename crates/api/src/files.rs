@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::tasks::Position;
+use crate::tasks::At;
 
 /// One version of a file.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -33,9 +33,9 @@ pub struct FileQuery {
     /// The version of the module; the latest by default.
     #[param(minimum = 0)]
     pub version: Option<u64>,
-    /// As it was after the event at this position, or the last one before it.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    pub at: Option<Position>,
+    /// As it was after the event at this position, or the last one before it; or at this time.
+    #[param(inline)]
+    pub at: Option<At>,
 }
 
 /// Selects a file.

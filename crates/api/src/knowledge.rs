@@ -3,16 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::tasks::Position;
+use crate::tasks::{At, Position};
 
 /// Query parameters of a knowledge graph.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct GraphQuery {
-    /// Returns the graph after the event at this position, or after the last event before it.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    pub at: Option<Position>,
+    /// Returns the graph after the event at this position, or after the last event before it; or at this time.
+    #[param(inline)]
+    pub at: Option<At>,
     /// The nodes for `related`: ids or names, separated by commas.
     #[param(min_length = 1, max_length = 2_000)]
     pub focus: Option<String>,
@@ -36,9 +36,9 @@ pub struct SummaryQuery {
     /// by default.
     #[param(min_length = 1, max_length = 2_000)]
     pub name: Option<String>,
-    /// As it was after the event at this position, or after the last event before it.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    pub at: Option<Position>,
+    /// As it was after the event at this position, or after the last event before it; or at this time.
+    #[param(inline)]
+    pub at: Option<At>,
 }
 
 /// A summary of a task, a module, or a function.

@@ -48,7 +48,7 @@ pub use server::{
     QueueChange, QueueView, Ready, ServedSetting, ServedSettings, Ticket, Times,
 };
 pub use tasks::{
-    Answer as GivenAnswer, AtQuery, ForkQuery, ForkTask, IdempotencyKey, IfMatch, IfNoneMatch,
+    Answer as GivenAnswer, At, AtQuery, ForkQuery, ForkTask, IdempotencyKey, IfMatch, IfNoneMatch,
     Language, ListQuery, NewTask, NewTest, Position, PriorityWord, RetryTask, TaskName, TaskPage,
     TaskPath, TaskQuery, ToolPattern, new_task_name, task_name,
 };

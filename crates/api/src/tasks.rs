@@ -1,10 +1,13 @@
 //! Tasks: submitting, listing, viewing, retrying and forking.
 
+use jiff::Timestamp;
 use journeyman_event::payload::{TaskSubmitted, TestOrigin};
 use journeyman_event::{Priority, Sequence, TaskId};
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{
+    AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type,
+};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::hooks::NewWebhook;
@@ -255,6 +258,73 @@ impl TryFrom<u64> for Position {
     }
 }
 
+/// A point in a task's history in a query: a position, or a time such as `2026-11-21T09:30:00Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "AtText", into = "AtText")]
+pub enum At {
+    /// After the event at this position, or the last one before it.
+    Position(Position),
+    /// Before the first event with a later time than this.
+    Time(Timestamp),
+}
+
+/// As it stands in a query, which is text, or in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum AtText {
+    Number(u64),
+    Text(String),
+}
+
+impl From<Sequence> for At {
+    fn from(sequence: Sequence) -> Self {
+        Self::Position(sequence.into())
+    }
+}
+
+impl From<At> for AtText {
+    fn from(at: At) -> Self {
+        match at {
+            At::Position(position) => Self::Number(position.into()),
+            At::Time(time) => Self::Text(time.to_string()),
+        }
+    }
+}
+
+impl TryFrom<AtText> for At {
+    type Error = String;
+
+    fn try_from(at: AtText) -> Result<Self, String> {
+        let text = match at {
+            AtText::Number(number) => return Position::try_from(number).map(Self::Position),
+            AtText::Text(text) => text,
+        };
+        if let Ok(number) = text.parse::<u64>() {
+            return Position::try_from(number).map(Self::Position);
+        }
+        text.parse().map(Self::Time).map_err(|_| {
+            format!(
+                "{text:?} is neither a position nor a time like 2026-11-21T09:30:00Z (a + in it is written %2B)"
+            )
+        })
+    }
+}
+
+impl PartialSchema for At {
+    fn schema() -> RefOr<Schema> {
+        let position = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .maximum(Some(i64::MAX));
+        let time = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        AnyOfBuilder::new().item(position).item(time).into()
+    }
+}
+
+impl ToSchema for At {}
+
 /// Selects the tasks of a page.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -284,9 +354,9 @@ pub struct TaskPage {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AtQuery {
-    /// As it was after the event at this position, or the last one before it.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    pub at: Option<Position>,
+    /// As it was after the event at this position, or the last one before it; or at this time.
+    #[param(inline)]
+    pub at: Option<At>,
 }
 
 /// Selects a state of a task, by a position or by a version. By default the current state.
@@ -294,9 +364,9 @@ pub struct AtQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TaskQuery {
-    /// As it was after the event at this position, or the last one before it.
-    #[param(value_type = Option<u64>, minimum = 0)]
-    pub at: Option<Position>,
+    /// As it was after the event at this position, or the last one before it; or at this time.
+    #[param(inline)]
+    pub at: Option<At>,
     /// As it was at this version: after that number of its events; 0 is before the first one. For a version that the task
     /// does not have yet the response is 404 with the current version.
     #[param(minimum = 0)]

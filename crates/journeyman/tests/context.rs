@@ -276,6 +276,29 @@ fn the_prompt_of_a_call_is_printed_byte_for_byte_and_taken_apart_with_the_reason
         .get(&format!("{TASKS}/{task}/context?at={at}"))
         .expect(200);
     assert_eq!(served, view);
+    // Over REST too a point is a position or a time.
+    let submitted = &events(&home, &task, "task_submitted")[0];
+    let (began, ended) = (
+        submitted["occurred_at"].as_str().unwrap(),
+        "2999-01-01T00:00:00Z",
+    );
+    for what in ["", "/context", "/graph", "/graph.svg", "/files", "/summary"] {
+        let path = |at: &str| format!("{TASKS}/{task}{what}?at={at}");
+        let now = server.get(&format!("{TASKS}/{task}{what}")).text();
+        assert_eq!(server.get(&path(ended)).text(), now, "{what}");
+        server.get(&path("1999-01-01T00:00:00Z")).problem(404);
+        for bad in ["yesterday", "-1", "2026-11-21", "9223372036854775808"] {
+            assert_eq!(
+                server.get(&path(bad)).problem(422)["field"],
+                "at",
+                "{what} {bad}"
+            );
+        }
+    }
+    let then = server
+        .get(&format!("{TASKS}/{task}?at={began}"))
+        .expect(200);
+    assert_eq!(then["revision"], 1, "{then}");
     assert_eq!(shown(&home, &["show", &task, "--at", &at]), whole);
     drop(server);
     let first = sequence(&events(&home, &task, "task_submitted")[0]);

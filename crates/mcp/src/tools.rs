@@ -2,7 +2,7 @@
 
 use journeyman_api::json::{Object, part};
 use journeyman_api::{
-    Call, Client, DeleteQuery, EventsQuery, FileQuery, ListQuery, NewIntervention, NewTask,
+    At, Call, Client, DeleteQuery, EventsQuery, FileQuery, ListQuery, NewIntervention, NewTask,
     Position, Problem,
 };
 use journeyman_event::TaskId;
@@ -272,7 +272,14 @@ async fn files(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         file["content"] = if path.is_some() || bytes <= room {
             room = room.saturating_sub(bytes);
             let version = file["version"].as_u64();
-            let one = Call::file(&task_id, &name, &FileQuery { version, at });
+            let one = Call::file(
+                &task_id,
+                &name,
+                &FileQuery {
+                    version,
+                    at: at.map(At::Position),
+                },
+            );
             json!(api.text(one).await?)
         } else {
             Value::Null

@@ -6,13 +6,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use journeyman_api::limits::{WORDS_CHARS_MAX, check_graph_query, check_word, page_limit};
 use journeyman_api::{
-    AtQuery, ContextDiff, ContextDiffQuery, ContextHead, ContextView, FoundView, GraphQuery,
+    At, AtQuery, ContextDiff, ContextDiffQuery, ContextHead, ContextView, FoundView, GraphQuery,
     GraphView, HitView, IfNoneMatch, LinkView, MeaningState, MeaningView, MessageView, NodeView,
-    PartView, PieceChangeView, PieceView, Position, Problem, RelatedNodeView, RelatedView,
-    SearchQuery, SearchView, SummaryQuery, SummaryView, TaskPath, task_name,
+    PartView, PieceChangeView, PieceView, Problem, RelatedNodeView, RelatedView, SearchQuery,
+    SearchView, SummaryQuery, SummaryView, TaskPath, task_name,
 };
 use journeyman_event::{Sequence, TaskId, TaskState, Tokens, word};
-use journeyman_journal::Moment;
 use journeyman_knowledge::{
     Depth, FoundAcross, Graph, Index, Knowledge, Meaning, Node, NotFound, SentCall, SentError,
     Walk, difference, dot, rebuild, sent, svg,
@@ -23,7 +22,7 @@ use crate::auth::Caller;
 use crate::conditions::{Conditions, Tag};
 use crate::problem::{Rejection, defect};
 use crate::query::{Task, ValidQuery};
-use crate::tasks::state_at;
+use crate::tasks::{moment, state_at};
 
 /// The default token budget of related nodes.
 const TOKENS: u64 = 1_200;
@@ -130,8 +129,8 @@ pub(crate) async fn context_diff(
         Some(name) => task_name("from_task", name)?,
         None => task.clone(),
     };
-    let from = asked(&app, &caller, &from_task, Some(query.from)).await?;
-    let to = asked(&app, &caller, &task, query.to).await?;
+    let from = asked(&app, &caller, &from_task, Some(At::Position(query.from))).await?;
+    let to = asked(&app, &caller, &task, query.to.map(At::Position)).await?;
     let made = apart(move || diff_view(&from, &to)).await?;
     conditions.json(&made)
 }
@@ -230,9 +229,9 @@ async fn known(
     app: &App,
     caller: &Caller,
     task: &TaskId,
-    at: Option<Position>,
+    at: Option<At>,
 ) -> Result<Knowledge, Rejection> {
-    let moment = at.map(|at| Moment::Sequence(at.sequence()));
+    let moment = at.map(moment);
     let known = rebuild(app.tasks.journal(), &caller.principal, task, moment).await?;
     let Some(known) = known else {
         app.tasks.current(&caller.principal, task).await?; // or it is not there at all
@@ -245,17 +244,22 @@ async fn asked(
     app: &App,
     caller: &Caller,
     task: &TaskId,
-    at: Option<Position>,
+    at: Option<At>,
 ) -> Result<SentCall, Rejection> {
-    let at = at.map(Position::sequence);
-    let call = sent(app.tasks.journal(), &caller.principal, task, at).await;
-    let none = || {
-        Problem::not_found(format!(
-            "no model call of task {task} exists at this point; look at a later one"
-        ))
+    let at = match at {
+        Some(At::Position(position)) => Some(position.sequence()),
+        Some(At::Time(_)) => Some(state_at(at, app, &caller.principal, task).await?.sequence),
+        None => None,
     };
+    let call = sent(app.tasks.journal(), &caller.principal, task, at).await;
     match call {
-        Ok(call) => Ok(call.ok_or_else(none)?),
+        Ok(Some(call)) => Ok(call),
+        Ok(None) => {
+            app.tasks.current(&caller.principal, task).await?; // or it is not there at all
+            let detail =
+                format!("no model call of task {task} exists at this point; look at a later one");
+            Err(Problem::not_found(detail).into())
+        }
         Err(SentError::Journal(error)) => Err(error.into()),
         Err(error @ SentError::Missing { .. }) => {
             let detail = error.to_string();
@@ -277,7 +281,7 @@ async fn drawn(
     app: &App,
     caller: &Caller,
     task: &TaskId,
-    at: Option<Position>,
+    at: Option<At>,
     conditions: &Conditions,
     kind: &'static str,
     draw: fn(&Graph) -> String,

@@ -13,9 +13,9 @@ use journeyman_api::limits::{
     page_limit, wait_ms,
 };
 use journeyman_api::{
-    Accepted, CheckedTask, GivenAnswer, IdempotencyKey, IfMatch, IfNoneMatch, Language, ListQuery,
-    NewTask, NewTest, Position, Problem, TaskPage, TaskPath, TaskQuery, TaskView, ToolPattern,
-    check_webhook, new_task_name, references_file,
+    Accepted, At, CheckedTask, GivenAnswer, IdempotencyKey, IfMatch, IfNoneMatch, Language,
+    ListQuery, NewTask, NewTest, Position, Problem, TaskPage, TaskPath, TaskQuery, TaskView,
+    ToolPattern, check_webhook, new_task_name, references_file,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TaskWebhook};
 use journeyman_event::{Principal, Priority, Revision, Sequence, TaskId, TaskState};
@@ -251,9 +251,17 @@ pub(crate) async fn list(
     })
 }
 
+/// The moment that a request names.
+pub(crate) fn moment(at: At) -> Moment {
+    match at {
+        At::Position(position) => Moment::Sequence(position.sequence()),
+        At::Time(time) => Moment::Time(time),
+    }
+}
+
 /// The state of a task at a moment; now, if none is named.
 pub(crate) async fn state_at(
-    at: Option<Position>,
+    at: Option<At>,
     app: &App,
     principal: &Principal,
     task: &TaskId,
@@ -261,7 +269,7 @@ pub(crate) async fn state_at(
     let Some(at) = at else {
         return Ok(app.tasks.current(principal, task).await?);
     };
-    let moment = Some(Moment::Sequence(at.sequence()));
+    let moment = Some(moment(at));
     let state = load_at(app.tasks.journal(), principal, task, moment).await?;
     let none = || Problem::not_found(format!("task {task} did not exist at that point"));
     Ok(Arc::new(state.ok_or_else(none)?))
