@@ -152,29 +152,32 @@ impl Streaming {
         }
     }
 
-    fn piece(&mut self, key: Key, after: Duration, tokens: u64) {
+    /// Takes pieces in their order, each with the number of its tokens.
+    fn pieces(&mut self, key: Key, pieces: impl IntoIterator<Item = (Duration, u64)>) {
         let Some(stream) = self.active.get(key) else {
             return; // its beginning was not seen, or it has ended
         };
-        stream.tokens += tokens;
-        let Some(first) = stream.first else {
-            stream.first = Some(after);
-            stream.last = after;
-            return;
-        };
-        // One that comes late says nothing of a gap.
-        let Some(gap) = after.checked_sub(stream.last) else {
-            return;
-        };
-        stream.last = after;
-        stream.second.get_or_insert(after.saturating_sub(first));
-        if let Some(before) = stream.gap.replace(gap) {
-            stream.jitter.0 += gap.abs_diff(before);
-            stream.jitter.1 += 1;
-        }
         let streams = self.models.of(stream.model.clone());
-        streams.between_pieces.0.took(gap);
-        streams.stalls += u64::from(gap > STALL);
+        for (after, tokens) in pieces {
+            stream.tokens += tokens;
+            let Some(first) = stream.first else {
+                stream.first = Some(after);
+                stream.last = after;
+                continue;
+            };
+            // One that comes late says nothing of a gap.
+            let Some(gap) = after.checked_sub(stream.last) else {
+                continue;
+            };
+            stream.last = after;
+            stream.second.get_or_insert(after.saturating_sub(first));
+            if let Some(before) = stream.gap.replace(gap) {
+                stream.jitter.0 += gap.abs_diff(before);
+                stream.jitter.1 += 1;
+            }
+            streams.between_pieces.0.took(gap);
+            streams.stalls += u64::from(gap > STALL);
+        }
     }
 
     fn completed(&mut self, key: Key, after: Duration, tokens: u64) {
@@ -228,6 +231,7 @@ impl Tracker for Streaming {
         "stream.started",
         "stream.first_token",
         "stream.token_generated",
+        "tokens.batch_generated",
         "stream.completed",
         "stream.failed",
         "stream.cancelled",
@@ -241,8 +245,13 @@ impl Tracker for Streaming {
                 self.active
                     .begin(started.key, Stream::new(at, started.model.clone()));
             }
-            Signal::StreamFirstToken(first) => self.piece(first.key, first.after, 1),
-            Signal::StreamTokenGenerated(token) => self.piece(token.key, token.after, token.tokens),
+            Signal::StreamFirstToken(first) => self.pieces(first.key, [(first.after, 1)]),
+            Signal::StreamTokenGenerated(token) => {
+                self.pieces(token.key, [(token.after, token.tokens)]);
+            }
+            Signal::TokensBatchGenerated(batch) => {
+                self.pieces(batch.key, batch.after.iter().map(|after| (*after, 1)));
+            }
             Signal::StreamCompleted(done) => self.completed(done.key, done.after, done.tokens),
             Signal::StreamFailed(failed) => {
                 if let Some(stream) = self.active.end(failed.key).seen() {
@@ -265,7 +274,9 @@ impl Tracker for Streaming {
 mod tests {
     use journeyman_signal::{
         StreamCompleted, StreamFailed, StreamFirstToken, StreamStarted, StreamTokenGenerated,
+        TokensBatchGenerated,
     };
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -337,6 +348,45 @@ mod tests {
         // |50-50| + |600-50| + |100-600| over 3.
         near(view.jitter.p50, 0.35);
         assert_eq!((view.stalls, view.good, view.tokens), (1, 1, 5));
+    }
+
+    proptest! {
+        /// Pieces of several streams, each with the time since the one before it (or, if negative, a late one), told one by
+        /// one and in batches.
+        #[test]
+        fn batches_have_the_figures_of_single_pieces(
+            streams in proptest::collection::vec(
+                proptest::collection::vec((-5_000..900_000_i64, 1..=64_usize), 0..300), 1..4),
+        ) {
+            let (mut single, mut batched) = (Streaming::default(), Streaming::default());
+            for (key, pieces) in (0_u128..).zip(&streams) {
+                let mut at = 1_000_000_i64;
+                let times = pieces.iter().map(|(gap, _)| {
+                    at = (at + gap).max(0);
+                    Duration::from_micros(at.unsigned_abs())
+                });
+                let times: Vec<Duration> = times.collect();
+                for (streaming, is_batched) in [(&mut single, false), (&mut batched, true)] {
+                    start(streaming, key);
+                    let key = Key(key);
+                    let Some((first, rest)) = times.split_first() else { continue };
+                    take(streaming, StreamFirstToken { key, after: *first });
+                    let mut rest = rest;
+                    while !rest.is_empty() {
+                        let size = if is_batched { pieces[rest.len()].1 } else { 1 };
+                        let (batch, later) = rest.split_at(size.min(rest.len()));
+                        rest = later;
+                        match batch {
+                            [after] => take(streaming, StreamTokenGenerated { key, after: *after, tokens: 1 }),
+                            batch => take(streaming, TokensBatchGenerated { key, after: batch.into() }),
+                        }
+                    }
+                    let after = times.iter().max().copied().unwrap_or_default();
+                    take(streaming, StreamCompleted { key, after, tokens: 0 });
+                }
+            }
+            prop_assert_eq!(batched.view(), single.view());
+        }
     }
 
     #[test]

@@ -153,6 +153,17 @@ signals! {
         /// The duration of the call.
         took: Duration,
     }
+    /// Several further pieces of an answer arrived, one shortly after the other.
+    "tokens.batch_generated" => TokensBatchGenerated {
+        by: "workflow",
+        to: "streaming",
+        kept: Live,
+        /// The key of the request, the same in all its signals.
+        key: Key,
+        /// The time of each piece since the request was sent, measured with a monotonic clock, at most 64, oldest first.
+        /// Each counts as one token.
+        after: Arc<[Duration]>,
+    }
     /// A request was sent whose answer is streamed.
     "stream.started" => StreamStarted {
         by: "workflow",

@@ -11,7 +11,8 @@ use journeyman_signal::{
     BatchSizeChanged, DecodeCompleted, DecodeStarted, Key, LatencyMeasured, PrefillCompleted,
     PrefillStarted, RatelimitHit, RequestCompleted, RequestDequeued, RequestFailed, RequestQueued,
     RequestStarted, Signals, StreamCancelled, StreamCompleted, StreamFailed, StreamFirstToken,
-    StreamStarted, StreamTokenGenerated, Text, ThroughputMeasured, TokensGenerated,
+    StreamStarted, StreamTokenGenerated, Text, ThroughputMeasured, TokensBatchGenerated,
+    TokensGenerated,
 };
 use tokio::time::Instant;
 
@@ -89,6 +90,11 @@ enum End {
     Failed(&'static str),
 }
 
+/// The most pieces in one signal.
+const BATCH_MAX: usize = 64;
+/// Pieces that arrive within this time after a signal wait for the next one.
+const BATCH_TIME: Duration = Duration::from_millis(100);
+
 /// A call that is being made. If it is dropped before [`Call::end`], it counts as stopped.
 pub(crate) struct Call {
     signals: Signals,
@@ -99,6 +105,10 @@ pub(crate) struct Call {
     since: Instant,
     first: Option<Instant>,
     last: Instant,
+    /// The times of pieces that were not emitted yet.
+    batch: Vec<Duration>,
+    /// The time of the last piece that was emitted.
+    emitted: Duration,
     is_ended: bool,
 }
 
@@ -120,6 +130,8 @@ impl Call {
             since: now,
             first: None,
             last: now,
+            batch: Vec::new(),
+            emitted: Duration::ZERO,
             is_ended: false,
         };
         let (key, tokens) = (this.key, this.prompt_tokens);
@@ -143,7 +155,7 @@ impl Call {
         this
     }
 
-    /// Emits that a piece of the answer arrived. An empty one is none.
+    /// Takes note that a piece of the answer arrived, and emits that now or with the next ones. An empty one is none.
     pub(crate) fn piece(&mut self, text: &str) {
         if text.is_empty() || !self.signals.are_heard() {
             return;
@@ -152,22 +164,46 @@ impl Call {
         let (key, after) = (self.key, now - self.since);
         self.last = now;
         if self.first.is_some() {
-            self.signals.emit(|| {
+            self.batch.push(after);
+            if self.batch.len() >= BATCH_MAX || after - self.emitted >= BATCH_TIME {
+                self.emit_batch();
+            }
+            return;
+        }
+        self.first = Some(now);
+        self.emitted = after;
+        let (tokens, took) = (self.prompt_tokens, after);
+        self.signals.emit(|| StreamFirstToken { key, after }.into());
+        self.signals
+            .emit(|| PrefillCompleted { key, tokens, took }.into());
+        self.signals.emit(|| DecodeStarted { key }.into());
+    }
+
+    /// Emits the pieces that wait.
+    fn emit_batch(&mut self) {
+        let key = self.key;
+        match self.batch[..] {
+            [] => {}
+            [after] => self.signals.emit(|| {
                 StreamTokenGenerated {
                     key,
                     after,
                     tokens: 1,
                 }
                 .into()
-            });
-            return;
+            }),
+            ref after => self.signals.emit(|| {
+                TokensBatchGenerated {
+                    key,
+                    after: after.into(),
+                }
+                .into()
+            }),
         }
-        self.first = Some(now);
-        let (tokens, took) = (self.prompt_tokens, after);
-        self.signals.emit(|| StreamFirstToken { key, after }.into());
-        self.signals
-            .emit(|| PrefillCompleted { key, tokens, took }.into());
-        self.signals.emit(|| DecodeStarted { key }.into());
+        if let Some(last) = self.batch.last() {
+            self.emitted = *last;
+        }
+        self.batch.clear();
     }
 
     /// Emits how the call ended.
@@ -183,6 +219,7 @@ impl Call {
 
     fn ended(&mut self, end: End) {
         self.is_ended = true;
+        self.emit_batch();
         let (key, took, signals) = (self.key, self.since.elapsed(), &self.signals);
         let after = took;
         let (endpoint, model) = (|| endpoint(self.purpose), || Arc::clone(&self.model));
@@ -268,5 +305,80 @@ impl Drop for Call {
         if !self.is_ended {
             self.ended(End::Stopped);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use journeyman_event::Tokens;
+    use journeyman_signal::{Signal, Sink};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Signal>>);
+
+    impl Sink for Kept {
+        fn listens(&self) -> bool {
+            true
+        }
+
+        fn take(&self, signal: Signal) {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push(signal);
+        }
+    }
+
+    /// The times of further pieces in milliseconds, one list for each signal, of a stream with these gaps before pieces.
+    async fn batches(gaps: &[u64]) -> Vec<Vec<u128>> {
+        let kept = Arc::new(Kept::default());
+        let signals = Signals::to(Arc::clone(&kept) as Arc<dyn Sink>);
+        let started = ModelCallStarted {
+            purpose: Purpose::Code,
+            messages: Vec::new(),
+            prompt_tokens: Tokens(1),
+            exact: true,
+            max_tokens: Tokens(1),
+            temperature: 0.0,
+            seed: 1,
+            schema: None,
+            model: None,
+            reserved: None,
+        };
+        let intent = EventId::from_bytes([1; 16]);
+        let mut call = Call::begin(&signals, intent, &started, "m");
+        for gap in gaps {
+            tokio::time::advance(Duration::from_millis(*gap)).await;
+            call.piece("x");
+        }
+        drop(call);
+        let kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let batches = kept.iter().filter_map(|signal| match signal {
+            Signal::StreamTokenGenerated(token) => Some(vec![token.after.as_millis()]),
+            Signal::TokensBatchGenerated(batch) => {
+                Some(batch.after.iter().map(Duration::as_millis).collect())
+            }
+            _ => None,
+        });
+        let batches = batches.collect();
+        assert!(matches!(kept.last(), Some(Signal::RequestCompleted(_))));
+        batches
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pieces_of_a_fast_stream_are_emitted_together_and_those_of_a_slow_one_at_once() {
+        assert_eq!(
+            batches(&[50, 150, 150, 10]).await,
+            [vec![200], vec![350], vec![360]]
+        );
+        assert_eq!(
+            batches(&[50, 40, 40, 40, 5]).await,
+            [vec![90, 130, 170], vec![175]]
+        );
+        let fast = batches(&[0; 200]).await;
+        let sizes: Vec<usize> = fast.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [64, 64, 64, 7]);
     }
 }
