@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::bounded::Labelled;
-use crate::fingerprint::{Normaliser, hex};
+use crate::fingerprint::{Normaliser, cut, hex};
 use crate::tracker::Tracker;
 
 /// The most groups. Beyond it, the group with the fewest errors is forgotten, the oldest first.
@@ -49,6 +49,9 @@ pub struct ErrorGroup {
     pub owners: BTreeSet<String>,
     /// The first 8 tasks, as examples.
     pub samples: Vec<String>,
+    /// The owners by name, so that each is hashed once.
+    #[serde(skip)]
+    known: BTreeSet<Text>,
     #[serde(skip)]
     second: (i64, u32),
 }
@@ -92,12 +95,6 @@ pub(crate) struct Errors {
     forgotten: u64,
     recent: VecDeque<RecentError>,
     recoveries: (u64, u64),
-}
-
-fn some<T: Ord>(set: &mut BTreeSet<T>, value: T) {
-    if set.len() < EXAMPLES_MAX {
-        set.insert(value);
-    }
 }
 
 /// The hash that stands for an owner: long enough to tell owners apart.
@@ -158,7 +155,7 @@ impl Errors {
         self.recent.push_back(RecentError {
             at,
             fingerprint: fingerprint.clone(),
-            message: error.message.chars().take(MESSAGE_MAX).collect(),
+            message: cut(&error.message, MESSAGE_MAX).to_owned(),
         });
         if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&fingerprint) {
             let least = self
@@ -177,23 +174,29 @@ impl Errors {
                 fingerprint: fingerprint.clone(),
                 error: error.error.to_string(),
                 endpoint: error.endpoint.to_string(),
-                message: message.chars().take(MESSAGE_MAX).collect(),
+                message: cut(&message, MESSAGE_MAX).to_owned(),
                 count: 0,
                 first: at,
                 last: at,
                 bursts: 0,
                 models: BTreeSet::new(),
                 owners: BTreeSet::new(),
+                known: BTreeSet::new(),
                 samples: Vec::new(),
                 second: (0, 0),
             });
         group.count += 1;
         group.first = group.first.min(at);
         group.last = group.last.max(at);
-        if let Some(model) = &error.model {
-            some(&mut group.models, model.to_string());
+        if let Some(model) = error.model.as_deref()
+            && group.models.len() < EXAMPLES_MAX
+            && !group.models.contains(model)
+        {
+            group.models.insert(model.to_owned());
         }
-        some(&mut group.owners, hashed(&error.owner));
+        if group.known.len() < EXAMPLES_MAX && group.known.insert(error.owner.clone()) {
+            group.owners.insert(hashed(&error.owner));
+        }
         if group.samples.len() < EXAMPLES_MAX
             && !group.samples.iter().any(|sample| **sample == *error.sample)
         {

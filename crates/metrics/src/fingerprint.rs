@@ -1,6 +1,6 @@
 //! Which errors are similar: a hash of the kind, the endpoint and the message without names, numbers and times.
 
-use regex::{Captures, Regex};
+use regex_automata::meta::{BuildError, Regex};
 use sha2::{Digest, Sha256};
 
 /// The version of the rules below. Groups of another version are other groups.
@@ -59,6 +59,15 @@ const RULES: &[(&str, &str)] = &[
     ("number", r"[-+]?\b\d+(?:\.\d+)?(?:[eE][-+]?\d+)?%?"),
 ];
 
+/// The first `chars` characters of a text.
+pub(crate) fn cut(text: &str, chars: usize) -> &str {
+    if text.len() <= chars {
+        return text; // no character is shorter than a byte
+    }
+    let end = text.char_indices().nth(chars);
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
 /// Bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -73,22 +82,23 @@ pub struct Normaliser(Regex);
 
 impl Normaliser {
     /// Compiles the rules of [`VERSION`]. An error would be a defect in them.
-    pub fn new() -> Result<Self, regex::Error> {
-        let rules: Vec<String> = RULES
-            .iter()
-            .map(|(name, pattern)| format!("(?P<{name}>{pattern})"))
-            .collect();
-        Regex::new(&rules.join("|")).map(Self)
+    pub fn new() -> Result<Self, Box<BuildError>> {
+        let patterns: Vec<&str> = RULES.iter().map(|(_, pattern)| *pattern).collect();
+        Ok(Self(Regex::new_many(&patterns)?))
     }
 
     /// The message with each match of a rule replaced by its name, in one pass: inserted names are not matched again.
     pub fn normalise(&self, message: &str) -> String {
-        let message: String = message.chars().take(MESSAGE_MAX).collect();
-        let replaced = self.0.replace_all(message.trim(), |found: &Captures<'_>| {
-            let name = RULES.iter().find(|(name, _)| found.name(name).is_some());
-            format!("<{}>", name.map_or("", |(name, _)| *name))
-        });
-        replaced.into_owned()
+        let message = cut(message, MESSAGE_MAX).trim();
+        let (mut normalised, mut from) = (String::with_capacity(message.len()), 0);
+        for found in self.0.find_iter(message) {
+            let (name, _) = RULES[found.pattern().as_usize()];
+            normalised.push_str(&message[from..found.start()]);
+            normalised.extend(["<", name, ">"]);
+            from = found.end();
+        }
+        normalised.push_str(&message[from..]);
+        normalised
     }
 
     /// The fingerprint of an error, 64 hexadecimal digits, and its normalised message.

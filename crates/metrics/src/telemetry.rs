@@ -9,6 +9,7 @@ use journeyman_bus::{
 use journeyman_event::{Event, Principal, Sequence, TimeSource};
 use journeyman_journal::{Filter, Journal};
 use journeyman_signal::{Kept, Signal, Signals, Sink};
+use regex_automata::meta::BuildError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -40,7 +41,7 @@ const PAGE: usize = 500;
 pub enum Error {
     /// A rule of the fingerprints is no valid pattern, which is a defect.
     #[error("the rules for groups of errors are invalid: {0}")]
-    Rules(#[from] regex::Error),
+    Rules(#[from] Box<BuildError>),
     /// The bus accepts no further subscriber.
     #[error(transparent)]
     Bus(#[from] journeyman_bus::Error),
