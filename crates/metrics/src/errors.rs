@@ -92,6 +92,8 @@ pub(crate) struct Errors {
     total: u64,
     pub(crate) by_error: Labelled<Text, u64>,
     groups: BTreeMap<String, ErrorGroup>,
+    /// Groups by age, the oldest first: all that have one error, and some of the others.
+    single: VecDeque<String>,
     forgotten: u64,
     recent: VecDeque<RecentError>,
     recoveries: (u64, u64),
@@ -109,6 +111,7 @@ impl Errors {
             total: 0,
             by_error: Labelled::default(),
             groups: BTreeMap::new(),
+            single: VecDeque::new(),
             forgotten: 0,
             recent: VecDeque::new(),
             recoveries: (0, 0),
@@ -143,6 +146,25 @@ impl Errors {
         }
     }
 
+    /// Forgets the group with the fewest errors, the oldest of them, if there is no room for another one.
+    fn make_room(&mut self) {
+        if self.groups.len() < GROUPS_MAX {
+            return;
+        }
+        let is_single = |group: &ErrorGroup| group.count == 1;
+        let oldest = std::iter::from_fn(|| self.single.pop_front())
+            .find(|oldest| self.groups.get(oldest).is_some_and(is_single));
+        let least = oldest.or_else(|| {
+            let all = self.groups.values();
+            let least = all.min_by_key(|group| (group.count, group.last))?;
+            Some(least.fingerprint.clone())
+        });
+        if let Some(least) = least {
+            self.groups.remove(&least);
+            self.forgotten += 1;
+        }
+    }
+
     fn occurred(&mut self, at: Timestamp, error: &ErrorOccurred) -> Vec<Signal> {
         self.total += 1;
         *self.by_error.of(error.error.clone()) += 1;
@@ -157,15 +179,9 @@ impl Errors {
             fingerprint: fingerprint.clone(),
             message: cut(&error.message, MESSAGE_MAX).to_owned(),
         });
-        if self.groups.len() >= GROUPS_MAX && !self.groups.contains_key(&fingerprint) {
-            let least = self
-                .groups
-                .values()
-                .min_by_key(|group| (group.count, group.last));
-            if let Some(least) = least.map(|group| group.fingerprint.clone()) {
-                self.groups.remove(&least);
-                self.forgotten += 1;
-            }
+        if !self.groups.contains_key(&fingerprint) {
+            self.make_room();
+            self.single.push_back(fingerprint.clone());
         }
         let group = self
             .groups
@@ -325,5 +341,26 @@ mod tests {
             (500, 100, 500)
         );
         assert_eq!((view.total, view.groups[0].message.as_str()), (601, "aaa"));
+        // Where no group has a single error, the one with the fewest is forgotten, the oldest of them.
+        for round in 1..3 {
+            for number in 101..600 {
+                errors.take(
+                    Timestamp::from_second(round * 1_000 + i64::from(number)).unwrap(),
+                    &error("e", &word(number), "ada"),
+                );
+            }
+        }
+        let forgotten = errors.view().groups_forgotten;
+        errors.take(
+            Timestamp::from_second(9_000).unwrap(),
+            &error("e", "zzz", "ada"),
+        );
+        let view = errors.view();
+        assert_eq!(
+            (view.groups.len(), view.groups_forgotten),
+            (500, forgotten + 1)
+        );
+        let is_kept = |word: &str| view.groups.iter().any(|group| group.message == word);
+        assert!(is_kept("zzz") && !is_kept("aaa"), "the one with two errors");
     }
 }

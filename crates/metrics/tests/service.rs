@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::float_cmp)] // a test fails by panicking
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,11 +18,13 @@ use journeyman_event::{
 };
 use journeyman_journal::{Append, Expected, Journal, Memory};
 use journeyman_metrics::{
-    Format, ModelAt, Names, Planned, Prices, Refused, Report, Telemetry, TelemetryOptions, Who,
+    Format, ModelAt, Names, Planned, Prices, Refused, Report, StreamsView, Telemetry,
+    TelemetryOptions, Who,
 };
 use journeyman_signal::{
-    Key, RequestCompleted, RequestFailed, RequestStarted, Signal, Signals, StreamCompleted,
-    StreamFirstToken, StreamStarted, StreamTokenGenerated,
+    CostCalculated, Key, RequestCompleted, RequestFailed, RequestStarted, Signal, Signals,
+    StreamCancelled, StreamCompleted, StreamFailed, StreamFirstToken, StreamStarted,
+    StreamTokenGenerated, Text, TokensBatchGenerated, UsageRecorded,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,6 +39,25 @@ impl TimeSource for Evening {
 }
 
 impl Stamp for Evening {
+    fn id(&self) -> Uuid {
+        Uuid::nil()
+    }
+
+    fn now(&self) -> Timestamp {
+        TimeSource::now(self)
+    }
+}
+
+/// A clock that stands where it was set.
+struct SetTime(Mutex<Timestamp>);
+
+impl TimeSource for SetTime {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+impl Stamp for SetTime {
     fn id(&self) -> Uuid {
         Uuid::nil()
     }
@@ -92,7 +113,7 @@ async fn until(telemetry: &Telemetry, what: &str, fits: impl Fn(&Report) -> bool
             "never {what}: {}",
             figures.to_json()
         );
-        tokio::task::yield_now().await;
+        tokio::time::sleep(ms(1)).await;
     }
 }
 
@@ -604,48 +625,198 @@ async fn fifty_requests_ten_streams_and_five_errors_are_counted_as_they_were() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_threads_of_ten_thousand_signals_are_all_counted_or_counted_as_dropped() {
-    let telemetry = telemetry("");
+/// The stream of a call in the hour below: how many tokens it has, when the first comes, and the time between them.
+fn of_hour(number: u64) -> (u64, Duration, Duration) {
+    let gap = if number % 4 == 0 { 40 } else { 20 };
+    (10 + number % 91, ms(100 + 50 * (number % 10)), ms(gap))
+}
+
+/// How a call of the hour ends. For six minutes, every second call fails.
+fn fails(number: u64) -> bool {
+    (500..600).contains(&number) && number % 2 == 0
+}
+
+fn is_cancelled(number: u64) -> bool {
+    number % 100 == 99
+}
+
+#[tokio::test]
+async fn an_hour_of_a_thousand_streams_has_the_figures_that_it_was_made_of() {
+    let begin: Timestamp = "2025-12-31T12:00:00Z".parse().unwrap();
+    let clock = Arc::new(SetTime(Mutex::new(begin)));
+    let telemetry = Telemetry::new(TelemetryOptions {
+        stamp: Arc::clone(&clock) as Arc<dyn Stamp>,
+        time: Arc::clone(&clock) as Arc<dyn TimeSource>,
+        prices: Prices::default(),
+        budgets: Vec::new(),
+    })
+    .unwrap();
     telemetry.begin().unwrap();
-    let handles: Vec<_> = (0..20_u128)
-        .map(|thread| {
-            let (signals, telemetry) = (telemetry.signals(), telemetry.clone());
-            std::thread::spawn(move || {
-                for number in 0..10_000 {
-                    let key = Key((thread << 64) | number);
-                    let signal = || RequestCompleted {
-                        key,
-                        endpoint: "e".into(),
-                        model: None,
-                        took: ms(1),
-                    };
-                    signals.emit(|| signal().into());
-                    if number % 2_500 == 0 {
-                        drop(telemetry.exposition(Format::Prometheus, Names::Own, Vec::new()));
-                    }
-                }
-            })
-        })
-        .collect();
-    for handle in handles {
-        handle.join().unwrap();
+    let signals = telemetry.signals();
+    let tell = |signal: Signal| signals.emit(|| signal);
+    for number in 0..1_000_u64 {
+        let since = SignedDuration::from_millis(3_600 * number.cast_signed());
+        *clock.0.lock().unwrap() = begin + since;
+        let key = Key(number.into());
+        let model: Text = if number % 4 == 0 { "large" } else { "small" }.into();
+        let endpoint = || Text::from("workflow/code");
+        let (tokens, first, gap) = of_hour(number);
+        let started = StreamStarted {
+            key,
+            model: model.clone(),
+        };
+        tell(started.into());
+        if fails(number) {
+            tell(StreamFailed { key, after: first }.into());
+            let failed = RequestFailed {
+                key,
+                endpoint: endpoint(),
+                model: Some(model),
+                took: first,
+                error: "unreachable".into(),
+            };
+            tell(failed.into());
+            continue;
+        }
+        tell(StreamFirstToken { key, after: first }.into());
+        let piece = |piece: u64| first + gap * u32::try_from(piece).unwrap();
+        let pieces: Vec<Duration> = (1..tokens).map(piece).collect();
+        for batch in pieces.chunks(64) {
+            let after = batch.into();
+            tell(TokensBatchGenerated { key, after }.into());
+        }
+        let (after, took) = (piece(tokens), piece(tokens));
+        tell(if is_cancelled(number) {
+            StreamCancelled { key, after }.into()
+        } else {
+            StreamCompleted { key, after, tokens }.into()
+        });
+        let completed = RequestCompleted {
+            key,
+            endpoint: endpoint(),
+            model: Some(model.clone()),
+            took,
+        };
+        tell(completed.into());
+        let (owner, task): (Text, Text) = ("ada".into(), format!("t-{}", number % 50).into());
+        let used = UsageRecorded {
+            model: model.clone(),
+            endpoint: endpoint(),
+            owner: owner.clone(),
+            task: task.clone(),
+            prompt: 1_000,
+            cached: 600,
+            completion: tokens,
+        };
+        tell(used.into());
+        let cost = CostCalculated {
+            model,
+            endpoint: endpoint(),
+            owner,
+            task,
+            pico_usd: Some(u128::from(tokens) * 2_000_000),
+            price: "file 1".into(),
+        };
+        tell(cost.into());
     }
-    let figures = until(&telemetry, "all taken", |figures| {
-        figures.subscribers.iter().all(|one| one.waiting == 0)
-            && figures
-                .subscribers
+    let report = until(&telemetry, "counted", |report| {
+        report.subscribers.iter().all(|one| one.waiting == 0)
+            && report
+                .requests
+                .endpoints
                 .iter()
-                .filter(|one| one.name == "requests")
-                .all(|one| one.delivered + one.dropped == 200_000)
+                .any(|one| one.completed + one.failed == 1_000)
+            && report
+                .objectives
+                .iter()
+                .any(|one| one.good + one.bad == 1_000)
     })
     .await;
-    let dropped: u64 = figures
-        .subscribers
-        .iter()
-        .filter(|one| one.name == "requests")
-        .map(|one| one.dropped)
-        .sum();
-    assert_eq!(figures.requests.endpoints[0].completed + dropped, 200_000);
-    assert_eq!(figures.requests.endpoints[0].failed, 0);
+    assert!(
+        report
+            .subscribers
+            .iter()
+            .all(|one| one.dropped + one.failed == 0)
+    );
+
+    for (model, is_of) in [
+        (
+            "large",
+            &(|number: &u64| number % 4 == 0) as &dyn Fn(&u64) -> bool,
+        ),
+        ("small", &|number: &u64| number % 4 != 0),
+    ] {
+        let numbers = || (0..1_000_u64).filter(is_of);
+        let answered = || numbers().filter(|number| !fails(*number));
+        let whole = || answered().filter(|number| !is_cancelled(*number));
+        let of = |view: &StreamsView| view.model == model;
+        let view = report
+            .streaming
+            .models
+            .iter()
+            .find(|view| of(view))
+            .unwrap();
+        assert_eq!(
+            (view.completed, view.failed, view.cancelled),
+            (
+                whole().count() as u64,
+                numbers().filter(|number| fails(*number)).count() as u64,
+                answered().filter(|number| is_cancelled(*number)).count() as u64,
+            )
+        );
+        assert_eq!(
+            view.tokens,
+            whole().map(|number| of_hour(number).0).sum::<u64>()
+        );
+        let gaps = answered().map(|number| of_hour(number).0 - 1);
+        assert_eq!(view.inter_chunk_latency.count, gaps.sum::<u64>());
+        let gap = of_hour(if model == "large" { 0 } else { 1 })
+            .2
+            .as_secs_f64();
+        for found in [
+            view.inter_token_latency.p50,
+            view.inter_token_latency.p999,
+            view.inter_chunk_latency.p99,
+            view.decode_tokens_per_second.p50.map(|rate| 1.0 / rate),
+        ] {
+            let found = found.unwrap();
+            assert!((found / gap - 1.0).abs() < 0.01, "{found} {gap}");
+        }
+        let firsts = whole().map(|number| of_hour(number).1.as_secs_f64());
+        let sum: f64 = firsts.sum();
+        assert!((view.time_to_first_token.sum - sum).abs() < 1e-6);
+        assert_eq!((view.stalls, view.good), (0, view.completed));
+        assert_eq!(view.jitter.max, Some(0.0));
+    }
+    assert_eq!((report.streaming.active, report.streaming.lost), (0, 0));
+    let requests = &report.requests.endpoints[0];
+    assert_eq!((requests.completed, requests.failed), (950, 50));
+    let tokens = || {
+        (0..1_000_u64)
+            .filter(|number| !fails(*number))
+            .map(|number| of_hour(number).0)
+    };
+    let total = report.costs.total;
+    assert_eq!(
+        (total.calls, total.completion_tokens),
+        (950, tokens().sum())
+    );
+    assert_eq!(
+        total.usd,
+        PicoUsd(u128::from(tokens().sum::<u64>()) * 2_000_000)
+    );
+    assert_eq!(report.costs.by_task.len(), 50);
+
+    // At the 35th failure more than 6 % of all calls had failed, so the page of six hours began. It ended with the 834th call,
+    // of which 50 are less. 5 % of an hour's calls are five times the error budget: the ticket stays.
+    let objective = &report.objectives[0];
+    assert_eq!((objective.good, objective.bad), (950, 50));
+    assert_eq!(report.alerts.raised["slo.violation"], 2);
+    let alerts: Vec<&str> = objective.alerts.iter().map(|alert| alert.window).collect();
+    assert_eq!(alerts, ["3d"]);
+    assert_eq!(objective.recovered_after, Some(f64::from(833 - 568) * 3.6));
+    assert!(
+        (objective.burn_rates["1h"] - 5.0).abs() < 1e-9,
+        "{objective:?}"
+    );
 }
