@@ -184,6 +184,80 @@ fn metrics_are_for_admins_and_a_tasks_timing_for_its_owner() {
 }
 
 #[test]
+fn a_websocket_sends_admins_all_metrics_and_then_what_changes() {
+    let home = Home::new();
+    let known = [("zoe", "zoe-1", "user"), ("root", "root-1", "admin")];
+    let file = tokens(&home, &known);
+    let server = Server::start(&home, GOOD, &["--token-file", &file]).with_token("root-1");
+    let mut socket = server.socket("/ws?subscribe=metrics");
+    socket.say(&json!({"type": "auth", "token": "root-1"}));
+    let first = socket.hear().unwrap();
+    assert_eq!(
+        (&first["v"], &first["type"]),
+        (&json!(1), &json!("metrics"))
+    );
+    let mut metrics = first["metrics"].clone();
+    assert_eq!(metrics["costs"]["total"]["calls"], 0);
+    let task = server.submit(&json!({"prompt": STUB}));
+    while metrics["work"]["happened"]["task.completed"] != 1
+        || metrics["streaming"]["models"][0]["completed"] != metrics["costs"]["total"]["calls"]
+    {
+        let message = socket.hear().unwrap();
+        assert_eq!(message["type"], "metrics_changed", "{message}");
+        assert!(message["at"].is_string(), "{message}");
+        merge(&mut metrics, &message["patch"]);
+    }
+    server.ended(&task);
+    let now = settled(&server, 1);
+    for part in ["costs", "streaming", "errors", "work"] {
+        let mut expected = json!({});
+        merge(&mut expected, &now[part]); // a merge patch has no null
+        let mut found = json!({});
+        merge(&mut found, &metrics[part]);
+        assert_eq!(found, expected, "{part}");
+    }
+
+    let open = |path: &str, token: &str| {
+        server.socket_from(path, &[("authorization", &format!("Bearer {token}"))])
+    };
+    let mut part = open("/ws?subscribe=metrics&part=costs", "root-1").unwrap();
+    assert_eq!(
+        part.hear().unwrap()["metrics"]["total"],
+        now["costs"]["total"]
+    );
+    let mut refused = open("/ws?subscribe=metrics", "zoe-1").unwrap();
+    assert_eq!(refused.hear().unwrap_err(), 4403);
+    for path in [
+        "/ws?subscribe=weather",
+        "/ws?subscribe=metrics&part=weather",
+        "/ws?subscribe=metrics&after=0",
+        "/ws?part=costs",
+        &format!("/ws/{task}?subscribe=metrics"),
+    ] {
+        assert_eq!(open(path, "root-1").err(), Some(422), "{path}");
+    }
+}
+
+/// Applies a JSON Merge Patch (RFC 7396, section 2).
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        target.clone_from(patch);
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let members = target.as_object_mut().unwrap();
+    for (key, value) in patch {
+        if value.is_null() {
+            members.remove(key);
+        } else {
+            merge(members.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+#[test]
 fn a_hard_budget_refuses_a_call_before_it_is_made_and_a_larger_one_lets_it_go_on() {
     let home = Home::new();
     let file = home.path().join("money.toml");

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::guard::Hosts;
+use crate::metrics_feed::SharedMetrics;
 use crate::mount::MountedProtocol;
 use crate::send_budget::SendBudget;
 use crate::tickets::Tickets;
@@ -110,6 +111,8 @@ pub(crate) struct Shared {
     pub(crate) model: String,
     pub(crate) settings: Vec<ServedSetting>,
     pub(crate) telemetry: Telemetry,
+    /// The metrics as clients of WebSockets get them.
+    pub(crate) metrics: SharedMetrics,
     /// The number of requests measured.
     pub(crate) requests: AtomicU64,
     pub(crate) readiness: Arc<dyn Readiness>,
@@ -133,6 +136,7 @@ impl App {
             tcp: options.tcp,
             model: options.model,
             settings: options.settings,
+            metrics: SharedMetrics::new(options.telemetry.clone()),
             telemetry: options.telemetry,
             requests: AtomicU64::new(0),
             readiness: options.readiness,

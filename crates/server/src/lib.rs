@@ -25,6 +25,7 @@ mod knowledge;
 mod listener;
 mod measure;
 mod metrics;
+mod metrics_feed;
 mod mount;
 mod page;
 mod problem;

@@ -1,4 +1,4 @@
-//! Events over a WebSocket, of one task or of all the caller's tasks, and interventions in the other direction.
+//! Events over a WebSocket, of one task or of all the caller's tasks, or metrics; and interventions in the other direction.
 //!
 //! A client states a sequence number and gets every later event once and in order, first stored and then live ones.
 //! The events are read from the journal at the client's own pace, so a slow client delays no one, and only one page
@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use journeyman_api::{Position, Problem, TaskView, task_name};
+use journeyman_api::{MetricsPart, Position, Problem, TaskView, task_name};
 use journeyman_event::{Event, Sequence, TaskId};
 use journeyman_journal::{Error, Filter};
 use journeyman_tasks::OnlyAt;
@@ -20,8 +20,9 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::auth::{Caller, known_caller};
-use crate::feed::{Feed, PIECE, pieces};
+use crate::feed::{Feed, PIECE, Page, pieces};
 use crate::interventions::apply;
+use crate::metrics_feed::MetricsFeed;
 use crate::problem::Rejection;
 use crate::query::{ValidQuery, seen};
 use crate::view::Shown;
@@ -56,6 +57,8 @@ enum Close {
     BadMessage,
     /// The token is missing, unknown or revoked.
     Unauthorized,
+    /// Only admins get this.
+    Forbidden,
     /// No such task.
     UnknownTask,
     /// The task was erased.
@@ -75,6 +78,7 @@ impl Close {
             Self::Internal => 1011,
             Self::BadMessage => 4400,
             Self::Unauthorized => 4401,
+            Self::Forbidden => 4403,
             Self::UnknownTask => 4404,
             Self::TooSlow => 4408,
             Self::Erased => 4410,
@@ -89,6 +93,7 @@ impl Close {
             Self::Internal => format!("something went wrong here; come back with after={at}"),
             Self::BadMessage => "the message is not understood".to_owned(),
             Self::Unauthorized => "a known token is needed".to_owned(),
+            Self::Forbidden => "only admins get metrics".to_owned(),
             Self::UnknownTask => "the task does not exist".to_owned(),
             Self::Erased => "the task was erased: nothing more comes".to_owned(),
             Self::Ahead => format!("`after` is ahead of every event: there is none at {at} yet"),
@@ -108,6 +113,69 @@ pub(crate) struct SocketQuery {
     after: Option<Position>,
     /// A ticket, where the client cannot send a header.
     ticket: Option<String>,
+    /// What is sent instead of events.
+    subscribe: Option<Topic>,
+    /// The only part of the metrics that is sent.
+    part: Option<MetricsPart>,
+}
+
+impl SocketQuery {
+    /// The member that does not fit to the others, on a socket of one task or of all.
+    fn misplaced(&self, is_of_task: bool) -> Option<&'static str> {
+        match self.subscribe {
+            Some(Topic::Metrics) if is_of_task => Some("subscribe"),
+            Some(Topic::Metrics) => self.after.map(|_| "after"),
+            None => self.part.map(|_| "part"),
+        }
+    }
+}
+
+/// What can be sent instead of events.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Topic {
+    Metrics,
+}
+
+/// What a socket sends by itself.
+enum Source {
+    Events(Feed),
+    Metrics(MetricsFeed),
+}
+
+/// The next of it.
+enum Next {
+    Events(Page),
+    Message(Bytes),
+}
+
+impl Source {
+    /// Cancel-safe.
+    async fn next(&mut self) -> Result<Next, Close> {
+        match self {
+            Self::Events(events) => {
+                let page = events.next().await.map_err(|error| match error {
+                    Error::Erased(_) => Close::Erased,
+                    _ => Close::Internal,
+                })?;
+                Ok(Next::Events(page))
+            }
+            Self::Metrics(metrics) => {
+                let changes = metrics.next().await.map_err(|error| {
+                    tracing::error!(%error, "metrics are not counted");
+                    Close::Internal
+                })?;
+                Ok(Next::Message(message(&changes)))
+            }
+        }
+    }
+}
+
+/// A message: the version in front of the members of an object.
+fn message(members: &impl Serialize) -> Bytes {
+    let members = serde_json::to_string(members).unwrap_or_default();
+    let members = members.strip_prefix('{').unwrap_or_default();
+    format!("{{\"v\":{VERSION},{members}").into()
 }
 
 /// What a client may say.
@@ -142,14 +210,6 @@ enum ServerMessage {
     },
     /// It is not done.
     Problem { id: Value, problem: Problem },
-}
-
-impl ServerMessage {
-    fn message(&self) -> Bytes {
-        let members = serde_json::to_string(self).unwrap_or_default();
-        let members = members.strip_prefix('{').unwrap_or_default();
-        format!("{{\"v\":{VERSION},{members}").into()
-    }
 }
 
 /// The caller, the task, and the host under which the server was addressed.
@@ -217,6 +277,10 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
         Ok(query) => query,
         Err(problem) => return problem.into_response(),
     };
+    if let Some(field) = query.misplaced(task.is_some()) {
+        let detail = "metrics are subscribed at `/ws?subscribe=metrics`, without a position; `part` is for them alone";
+        return Problem::field(field, detail).into_response();
+    }
     let by_ticket = query.ticket.as_deref();
     let by_ticket = by_ticket
         .and_then(|ticket| app.tickets.redeem(ticket))
@@ -233,7 +297,7 @@ async fn upgrade(app: App, task: Option<String>, request: Request) -> Response {
             let at = Sequence::ZERO;
             let mut client = Client { socket, at };
             let ended = client
-                .serve(&app, task.as_deref(), query.after, caller, &parts.headers)
+                .serve(&app, task.as_deref(), &query, caller, &parts.headers)
                 .await;
             if let Err(close) = ended {
                 client.close(close).await;
@@ -255,10 +319,11 @@ impl Client {
         &mut self,
         app: &App,
         task: Option<&str>,
-        after: Option<Position>,
+        query: &SocketQuery,
         caller: Option<Caller>,
         headers: &HeaderMap,
     ) -> Result<(), Close> {
+        let after = query.after;
         self.at = after.map_or(Sequence::ZERO, Position::sequence);
         let caller = match caller {
             Some(caller) => caller,
@@ -295,12 +360,20 @@ impl Client {
                 _ => Close::Internal,
             })?;
         }
-        let events = journal.subscribe(&caller.principal, filter, self.at);
-        let events = Feed::new(events, &app.send_budget);
+        let source = match query.subscribe {
+            Some(Topic::Metrics) => {
+                caller.may_see_server().map_err(|_| Close::Forbidden)?;
+                Source::Metrics(MetricsFeed::new(&app.metrics, query.part))
+            }
+            None => {
+                let events = journal.subscribe(&caller.principal, filter, self.at);
+                Source::Events(Feed::new(events, &app.send_budget))
+            }
+        };
         let revoked = app.auth.revoked(&caller);
         tokio::pin!(revoked);
         tokio::select! {
-            ended = self.send_all(events, &session) => ended,
+            ended = self.send_all(source, &session) => ended,
             () = app.stop.cancelled() => Err(Close::GoingAway),
             () = &mut revoked => Err(Close::Unauthorized),
         }
@@ -328,24 +401,21 @@ impl Client {
         app.auth.caller(&token).ok_or(Close::Unauthorized)
     }
 
-    async fn send_all(&mut self, mut events: Feed, session: &Session<'_>) -> Result<(), Close> {
+    async fn send_all(&mut self, mut source: Source, session: &Session<'_>) -> Result<(), Close> {
         let mut doing = FuturesUnordered::new();
         let mut heard = tokio::time::Instant::now();
         let mut ping = tokio::time::interval(PING);
         ping.reset();
         loop {
             tokio::select! {
-                page = events.next() => {
-                    let page = page.map_err(|error| match error {
-                        Error::Erased(_) => Close::Erased,
-                        _ => Close::Internal,
-                    })?;
-                    for event in &page.events {
+                next = source.next() => match next? {
+                    Next::Events(page) => for event in &page.events {
                         self.send_event(session.app, event).await?;
                         self.at = event.sequence();
-                    }
-                }
-                Some(told) = doing.next() => self.send(session.app, ServerMessage::message(&told)).await?,
+                    },
+                    Next::Message(message) => self.send(session.app, message).await?,
+                },
+                Some(told) = doing.next() => self.send(session.app, message(&told)).await?,
                 said = self.socket.receive(), if doing.len() < DOING_MAX => match said {
                     Received::Gone => return Ok(()),
                     Received::Wrong(code) => return Err(Close::Wrong(code)),
