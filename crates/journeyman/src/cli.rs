@@ -116,8 +116,8 @@ Examples:
   journeyman context search 'email validation'";
 
 const METRICS_EXAMPLES: &str = "\
-The metrics are those of the process that holds the data folder, or of --server. If no process holds it, they
-are computed from the journal. `GET /metrics` has them for Prometheus.
+The metrics are those of the process that holds the data folder, or of --server. On a terminal they are a live
+page, which `q` leaves. If no process holds the folder, they are computed from the journal and printed once. `GET /metrics` has them for Prometheus.
 
 A money file (--money-file) has prices and budgets:
   version = \"2026-11\"
@@ -290,10 +290,10 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "at")]
         timing: bool,
     },
-    /// Print metrics: tasks, tokens, cost and budgets, model calls, requests, errors
+    /// Show metrics: tasks, tokens, cost and budgets, model calls, requests, errors; live on a terminal
     #[command(after_help = METRICS_EXAMPLES)]
     Metrics {
-        /// Print them once (the default)
+        /// Print them once (the default where there is no terminal or no server)
         #[arg(long, conflicts_with = "watch")]
         once: bool,
         /// Print them every two seconds until interrupted

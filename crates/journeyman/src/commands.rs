@@ -113,7 +113,14 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Tasks { limit } => tasks::tasks(settings, limit).await,
             Command::Show { task, timing, .. } if timing => timing::timing(settings, &task).await,
             Command::Show { task, at, .. } => show::show(settings, &task, at).await,
-            Command::Metrics { watch, .. } => metrics::metrics(settings, watch).await,
+            Command::Metrics { once, watch } => {
+                let show = match (once, watch) {
+                    (true, _) => metrics::Show::Once,
+                    (_, true) => metrics::Show::Watch,
+                    _ => metrics::Show::Auto,
+                };
+                metrics::metrics(settings, show).await
+            }
             Command::Events(args) => events::events(settings, args).await,
             Command::Files(args) => files::files(settings, args).await,
             Command::Hooks { command } => hooks::hooks(settings, command).await,

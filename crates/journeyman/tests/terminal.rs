@@ -5,22 +5,26 @@
 mod common;
 
 use std::fs;
-use std::process::Command;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
-use common::server::STUB;
+use common::server::{STUB, Server, until};
 use common::{Home, Output};
+use serde_json::json;
 
 const GOOD: &str = "?latency_ms=0&wrong=0&malformed=0";
 /// Each call takes longer than the interval.
 const SLOW: &str = "?latency_ms=1600&wrong=0&malformed=0";
 const OFTEN: [&str; 2] = ["--progress-interval", "1s"];
 
-/// Runs a command on a terminal of its own, with these variables.
-fn on_terminal(home: &Home, variables: &[(&str, &str)], args: &[&str]) -> String {
+/// A command that runs on a terminal of its own, with these variables. It stands for `{}` in `line`.
+fn scripted(home: &Home, variables: &[(&str, &str)], line: &str, args: &[&str]) -> Command {
     let run = home.command(args);
     let words = [run.get_program()].into_iter().chain(run.get_args());
     let words = words.map(|word| format!("'{}'", word.to_str().unwrap()));
-    let line = words.collect::<Vec<_>>().join(" ");
+    let line = line.replace("{}", &words.collect::<Vec<_>>().join(" "));
     let mut script = Command::new("script");
     script.args(["-qec", &line, "/dev/null"]);
     script.env_clear().current_dir(home.path());
@@ -28,8 +32,79 @@ fn on_terminal(home: &Home, variables: &[(&str, &str)], args: &[&str]) -> String
     script.envs(kept.filter_map(|(name, value)| Some((name, value?))));
     script.env("TERM", "xterm").env("SHELL", "/bin/sh");
     script.envs(variables.iter().copied());
-    let output = script.output().unwrap();
+    script
+}
+
+/// What a command shows on a terminal of its own, from beginning to end.
+fn on_terminal(home: &Home, variables: &[(&str, &str)], args: &[&str]) -> String {
+    let output = scripted(home, variables, "{}", args).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// A terminal on which a command runs while it is typed at and looked at. After the command, the terminal says with which code
+/// it ended and how the terminal is set.
+struct Terminal {
+    script: Child,
+    shown: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.script.kill(); // it has ended, unless the test failed
+    }
+}
+
+impl Terminal {
+    fn start(home: &Home, args: &[&str]) -> Self {
+        let line = "stty rows 24 cols 100; tty >tty; sh -c 'echo $$ >pid; exec \"$@\"' sh {}; \
+                    echo \"ended with $?\"; stty -a";
+        let mut script = scripted(home, &[("LANG", "C.UTF-8")], line, args);
+        let script = script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut script = script.spawn().unwrap();
+        let mut output = script.stdout.take().unwrap();
+        let shown = Arc::new(Mutex::new(String::new()));
+        let reader = std::thread::spawn({
+            let shown = Arc::clone(&shown);
+            move || {
+                let mut bytes = [0; 4_096];
+                while let Ok(read @ 1..) = output.read(&mut bytes) {
+                    let text = String::from_utf8_lossy(&bytes[..read]);
+                    shown.lock().unwrap().push_str(&text);
+                }
+            }
+        });
+        Self {
+            script,
+            shown,
+            reader: Some(reader),
+        }
+    }
+
+    fn type_keys(&mut self, keys: &str) {
+        let input = self.script.stdin.as_mut().unwrap();
+        input.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is shown, and forgets all that was shown until then.
+    fn until(&self, text: &str) {
+        until(text, || {
+            let mut shown = self.shown.lock().unwrap();
+            let is_there = shown.contains(text);
+            if is_there {
+                shown.clear();
+            }
+            is_there.then_some(())
+        });
+    }
+
+    /// What was shown at the end.
+    fn end(mut self) -> String {
+        self.script.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        let shown = self.shown.lock().unwrap();
+        shown.clone()
+    }
 }
 
 #[test]
@@ -148,5 +223,58 @@ fn what_others_wrote_reaches_a_pipe_as_it_is_and_no_terminal() {
     ] {
         let shown = on_terminal(&home, &[], args);
         assert!(!shown.contains('\x1b'), "{args:?}: {shown:?}");
+    }
+}
+
+#[test]
+fn the_live_page_of_metrics_follows_window_and_server_and_leaves_the_terminal_as_it_was() {
+    let home = Home::new();
+    let server = Server::start(&home, GOOD, &[]);
+    let task = server.submit(&json!({"prompt": STUB}));
+    server.ended(&task);
+    let mut terminal = Terminal::start(&home, &["metrics"]);
+    terminal.until("submitted,"); // spaces are not drawn where there was nothing
+    let at = |name: &str| fs::read_to_string(home.path().join(name)).unwrap();
+    let tty = at("tty");
+    let window = ["-F", tty.trim(), "rows", "12", "cols", "40"];
+    assert!(
+        Command::new("stty")
+            .args(window)
+            .status()
+            .unwrap()
+            .success()
+    );
+    terminal.until("q leaves"); // drawn anew, at another place
+    assert_eq!(server.stop(), Some(0));
+    terminal.until("no process holds");
+    let server = Server::start(&home, GOOD, &[]);
+    terminal.until("metrics of the process");
+    terminal.type_keys("xq");
+    check_left(&terminal.end(), 0);
+    let mut terminal = Terminal::start(&home, &["metrics"]);
+    terminal.until("q leaves");
+    terminal.type_keys("\u{3}");
+    check_left(&terminal.end(), 0);
+    let terminal = Terminal::start(&home, &["metrics"]);
+    terminal.until("q leaves");
+    let kill = Command::new("kill").arg(at("pid").trim()).status();
+    assert!(kill.unwrap().success());
+    check_left(&terminal.end(), 130);
+    // Once, where it is asked for or where nobody can type.
+    let once = on_terminal(&home, &[], &["metrics", "--once"]);
+    let piped = home.run(&["metrics"]).stdout;
+    assert_eq!(server.stop(), Some(0));
+    let alone = on_terminal(&home, &[], &["metrics"]);
+    for text in [once, piped, alone] {
+        assert!(text.contains("1 submitted, 1 complete"), "{text}");
+        assert!(!text.contains('\x1b'), "{text:?}");
+    }
+}
+
+/// Checks that the terminal shows what it showed before and reads lines again, and how the command ended.
+fn check_left(end: &str, code: i32) {
+    let (_, after) = end.rsplit_once("\x1b[?1049l").unwrap();
+    for word in [&format!("ended with {code}"), " icanon", " echo "] {
+        assert!(after.contains(word), "{word}: {after}");
     }
 }

@@ -1,4 +1,8 @@
-//! `metrics`: prints the metrics of the process that holds the data folder, or those of the journal if none does.
+//! `metrics`: shows the metrics of the process that holds the data folder, or those of the journal if none does: live on a
+//! terminal, else as text or JSON.
+
+mod live;
+mod page;
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -12,6 +16,7 @@ use crate::exit::Exit;
 use crate::output::{exact, json, line};
 use crate::settings::Settings;
 use crate::text_format::{count_text, duration_text, group_digits, one_line};
+use crate::text_style::is_dumb;
 use crate::wiring::{read_journal, telemetry};
 
 /// The interval of `--watch`.
@@ -21,7 +26,28 @@ const ROWS_MAX: usize = 10;
 /// The control sequence that clears a terminal.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-pub(crate) async fn metrics(settings: &Settings, watches: bool) -> anyhow::Result<Exit> {
+/// How metrics are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// As a live page on a terminal, else once.
+    Auto,
+    /// Once.
+    Once,
+    /// Again and again, as text.
+    Watch,
+}
+
+pub(crate) async fn metrics(settings: &Settings, show: Show) -> anyhow::Result<Exit> {
+    let is_person = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if show == Show::Auto
+        && is_person
+        && !is_dumb()
+        && !settings.json
+        && let Some((client, metrics)) = served(settings).await?
+    {
+        return live::live(settings, client.who(settings), metrics).await;
+    }
+    let watches = show == Show::Watch;
     loop {
         let metrics = current(settings).await?;
         if settings.json {
@@ -47,12 +73,20 @@ pub(crate) async fn metrics(settings: &Settings, watches: bool) -> anyhow::Resul
     }
 }
 
+/// The server with its metrics, if there is one.
+async fn served(settings: &Settings) -> anyhow::Result<Option<(Client, Value)>> {
+    let Some(client) = Client::find(settings).await? else {
+        return Ok(None);
+    };
+    let call = Call::all_metrics(&MetricsQuery::default());
+    let metrics = client.call(call).await?;
+    Ok(Some((client, metrics)))
+}
+
 /// All metrics, as from `GET /api/v1/metrics`.
 async fn current(settings: &Settings) -> anyhow::Result<Value> {
-    if let Some(client) = Client::find(settings).await? {
-        return Ok(client
-            .call(Call::all_metrics(&MetricsQuery::default()))
-            .await?);
+    if let Some((_, metrics)) = served(settings).await? {
+        return Ok(metrics);
     }
     let telemetry = telemetry(settings)?;
     if let Some(journal) = read_journal(settings)? {
