@@ -8,10 +8,10 @@ mod common;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use common::server::{GOOD, STUB, Server, until};
+use common::server::{GOOD, STUB, Server, count, until};
 use common::{Home, Output};
 use journeyman_sim::{SERVED_MODEL, Script, SimServer, SimServerOptions, misbehaviour};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 /// A server that answers while a test runs commands.
@@ -103,6 +103,33 @@ fn a_wait_that_the_server_asks_for_is_told_and_kept_and_costs_nothing() {
     assert!(told.contains("user:***@"), "{told}");
     let all = home.run(&["events", "--json"]).stdout;
     assert!(!all.contains("s3cret"), "{all}");
+}
+
+#[test]
+fn a_call_that_a_busy_server_refuses_is_counted_as_rate_limited_and_as_failed() {
+    let (home, serving) = (Home::new(), serve("429_for_seconds"));
+    let model = ["--model-url", serving.server.url(), "--model", SERVED_MODEL];
+    let serve = [&["serve", "--port", "0", "--json"][..], &model].concat();
+    let server = Server::launch(&home, home.command(&serve));
+    let task = server.submit(&json!({"prompt": STUB}));
+    assert_eq!(server.ended(&task)["status"], "complete");
+    let events = server.events(&task);
+    let calls = count(&events, "model_call_started") as u64;
+    let refused = count(&events, "effect_interrupted") as u64;
+    assert_eq!(refused, 1);
+    until("all calls are counted", || {
+        let metrics = server.get("/api/v1/metrics").expect(200);
+        let requests = &metrics["requests"];
+        let limited = requests["rate_limited"].as_object().unwrap().values();
+        let limited: u64 = limited.map(|count| count.as_u64().unwrap()).sum();
+        let of_model = requests["endpoints"].as_array().unwrap().iter();
+        let of_model =
+            of_model.filter(|one| one["endpoint"].as_str().unwrap().starts_with("workflow/"));
+        let sum =
+            |key: &str| -> u64 { of_model.clone().map(|one| one[key].as_u64().unwrap()).sum() };
+        let is_counted = sum("completed") + refused == calls && sum("failed") == refused;
+        (is_counted && limited == refused).then_some(())
+    });
 }
 
 #[test]
