@@ -627,13 +627,13 @@ async fn fifty_requests_ten_streams_and_five_errors_are_counted_as_they_were() {
 
 /// The stream of a call in the hour below: how many tokens it has, when the first comes, and the time between them.
 fn of_hour(number: u64) -> (u64, Duration, Duration) {
-    let gap = if number % 4 == 0 { 40 } else { 20 };
+    let gap = if number.is_multiple_of(4) { 40 } else { 20 };
     (10 + number % 91, ms(100 + 50 * (number % 10)), ms(gap))
 }
 
 /// How a call of the hour ends. For six minutes, every second call fails.
 fn fails(number: u64) -> bool {
-    (500..600).contains(&number) && number % 2 == 0
+    (500..600).contains(&number) && number.is_multiple_of(2)
 }
 
 fn is_cancelled(number: u64) -> bool {
@@ -658,7 +658,12 @@ async fn an_hour_of_a_thousand_streams_has_the_figures_that_it_was_made_of() {
         let since = SignedDuration::from_millis(3_600 * number.cast_signed());
         *clock.0.lock().unwrap() = begin + since;
         let key = Key(number.into());
-        let model: Text = if number % 4 == 0 { "large" } else { "small" }.into();
+        let model: Text = if number.is_multiple_of(4) {
+            "large"
+        } else {
+            "small"
+        }
+        .into();
         let endpoint = || Text::from("workflow/code");
         let (tokens, first, gap) = of_hour(number);
         let started = StreamStarted {
@@ -742,9 +747,9 @@ async fn an_hour_of_a_thousand_streams_has_the_figures_that_it_was_made_of() {
     for (model, is_of) in [
         (
             "large",
-            &(|number: &u64| number % 4 == 0) as &dyn Fn(&u64) -> bool,
+            &(|number: &u64| number.is_multiple_of(4)) as &dyn Fn(&u64) -> bool,
         ),
-        ("small", &|number: &u64| number % 4 != 0),
+        ("small", &|number: &u64| !number.is_multiple_of(4)),
     ] {
         let numbers = || (0..1_000_u64).filter(is_of);
         let answered = || numbers().filter(|number| !fails(*number));
@@ -770,9 +775,7 @@ async fn an_hour_of_a_thousand_streams_has_the_figures_that_it_was_made_of() {
         );
         let gaps = answered().map(|number| of_hour(number).0 - 1);
         assert_eq!(view.inter_chunk_latency.count, gaps.sum::<u64>());
-        let gap = of_hour(if model == "large" { 0 } else { 1 })
-            .2
-            .as_secs_f64();
+        let gap = of_hour(u64::from(model == "small")).2.as_secs_f64();
         for found in [
             view.inter_token_latency.p50,
             view.inter_token_latency.p999,

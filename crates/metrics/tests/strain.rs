@@ -53,7 +53,7 @@ async fn settled(telemetry: &Telemetry) -> Report {
     let began = Instant::now();
     let is_idle = |report: &Report| report.subscribers.iter().all(|one| one.waiting == 0);
     while !is_idle(&telemetry.report().unwrap()) {
-        assert!(began.elapsed() < Duration::from_secs(60), "signals wait");
+        assert!(began.elapsed() < Duration::from_mins(1), "signals wait");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -111,8 +111,8 @@ pub(crate) struct Shared {
     pub(crate) model: String,
     pub(crate) settings: Vec<ServedSetting>,
     pub(crate) telemetry: Telemetry,
-    /// The metrics as clients of WebSockets get them.
-    pub(crate) metrics: SharedMetrics,
+    /// The metrics that WebSocket clients subscribe to.
+    pub(crate) metrics: Arc<SharedMetrics>,
     /// The number of requests measured.
     pub(crate) requests: AtomicU64,
     pub(crate) readiness: Arc<dyn Readiness>,

@@ -17,19 +17,19 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 /// The interval between two messages to a client.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The latest metrics, shared by all clients. Clones share them.
-#[derive(Clone)]
+/// The latest metrics, shared by all clients.
 pub(crate) struct SharedMetrics {
     telemetry: Telemetry,
-    latest: Arc<Mutex<Option<(Instant, Arc<Value>)>>>,
+    /// The last report, and when it was read.
+    latest: Mutex<Option<(Instant, Arc<Value>)>>,
 }
 
 impl SharedMetrics {
-    pub(crate) fn new(telemetry: Telemetry) -> Self {
-        Self {
+    pub(crate) fn new(telemetry: Telemetry) -> Arc<Self> {
+        Arc::new(Self {
             telemetry,
-            latest: Arc::default(),
-        }
+            latest: Mutex::default(),
+        })
     }
 
     /// The metrics, at most one interval old.
@@ -63,7 +63,7 @@ pub(crate) enum Changes {
 
 /// The messages to one client.
 pub(crate) struct MetricsFeed {
-    shared: SharedMetrics,
+    shared: Arc<SharedMetrics>,
     part: Option<MetricsPart>,
     interval: Interval,
     /// The metrics that the client has.
@@ -71,11 +71,11 @@ pub(crate) struct MetricsFeed {
 }
 
 impl MetricsFeed {
-    pub(crate) fn new(shared: &SharedMetrics, part: Option<MetricsPart>) -> Self {
+    pub(crate) fn new(shared: &Arc<SharedMetrics>, part: Option<MetricsPart>) -> Self {
         let mut interval = interval(INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            shared: shared.clone(),
+            shared: Arc::clone(shared),
             part,
             interval,
             sent: None,
@@ -177,10 +177,10 @@ mod tests {
             Changes::MetricsChanged { patch, .. } => patch["endpoints"][0]["completed"].clone(),
             first @ Changes::Metrics { .. } => panic!("{first:?}"),
         };
-        for number in 1..=20 {
+        for number in 1..=20_u32 {
             signals.emit(|| {
                 RequestCompleted {
-                    key: Key(number),
+                    key: Key(number.into()),
                     endpoint: "e".into(),
                     model: None,
                     took: INTERVAL,
@@ -254,9 +254,10 @@ mod tests {
         ) {
             let (before, now) = (json!({"m": before}), json!({"m": now}));
             let mut has = before.clone();
-            match patch(&before, &now) {
-                Some(patch) => apply(&mut has, patch),
-                None => prop_assert_eq!(&before, &now),
+            if let Some(patch) = patch(&before, &now) {
+                apply(&mut has, patch);
+            } else {
+                prop_assert_eq!(&before, &now);
             }
             prop_assert_eq!(without_nulls(has), without_nulls(now));
         }

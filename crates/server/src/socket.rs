@@ -139,7 +139,7 @@ enum Topic {
 
 /// What a socket sends by itself.
 enum Source {
-    Events(Feed),
+    Events(Box<Feed>),
     Metrics(MetricsFeed),
 }
 
@@ -367,7 +367,7 @@ impl Client {
             }
             None => {
                 let events = journal.subscribe(&caller.principal, filter, self.at);
-                Source::Events(Feed::new(events, &app.send_budget))
+                Source::Events(Box::new(Feed::new(events, &app.send_budget)))
             }
         };
         let revoked = app.auth.revoked(&caller);

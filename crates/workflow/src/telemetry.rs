@@ -165,7 +165,7 @@ impl Call {
         self.last = now;
         if self.first.is_some() {
             self.batch.push(after);
-            if self.batch.len() >= BATCH_MAX || after - self.emitted >= BATCH_TIME {
+            if self.batch.len() >= BATCH_MAX || after.saturating_sub(self.emitted) >= BATCH_TIME {
                 self.emit_batch();
             }
             return;

@@ -30,7 +30,7 @@ fn row(what: &str, ours: &str, floor: &str, aim: &str) {
 
 fn per_second(count: u64, began: Instant) -> String {
     let rate = count as f64 / began.elapsed().as_secs_f64();
-    format!("{:.0}", rate)
+    format!("{rate:.0}")
 }
 
 /// A mean of several runs of the same.

@@ -106,8 +106,11 @@ impl Totals {
     }
 }
 
+/// Writes a value of a series.
+type Written = fn(f64) -> String;
+
 /// The name of each series, and how its latest value is written.
-const SERIES: [(&str, fn(f64) -> String); 6] = [
+const SERIES: [(&str, Written); 6] = [
     ("requests", |rate| format!("{rate:.1}/s")),
     ("tokens", |rate| format!("{rate:.1}/s")),
     ("first token", |seconds| {
@@ -217,8 +220,11 @@ impl Page {
             page.truncate(room.saturating_sub(1));
             page.push(format!("{left_out} more lines: `--once` prints them"));
         }
-        let page = page.iter().map(|line| Line::raw(self.shown(line)));
-        frame.render_widget(Paragraph::new(Text::from_iter(page)), lines);
+        let page: Text<'_> = page
+            .iter()
+            .map(|line| Line::raw(self.shown(line)))
+            .collect();
+        frame.render_widget(Paragraph::new(page), lines);
         let keys = Style::new().add_modifier(Modifier::DIM);
         self.line(frame, foot, "q leaves", keys);
     }
@@ -286,7 +292,7 @@ mod tests {
 
     use super::*;
 
-    fn metrics(number: u64) -> Value {
+    fn metrics(number: u32) -> Value {
         json!({
             "at": "2026-11-29T12:00:00Z", "following": "current",
             "work": {"happened": {"task.submitted": 3, "task.completed": 1}},
@@ -295,7 +301,7 @@ mod tests {
             "budgets": [{"budget": "team", "scope": "ada", "spent_usd": "1", "limit_usd": "10",
                 "reserved_usd": "0", "mode": "hard", "period": "monthly"}],
             "streaming": {"models": [{"model": "m", "completed": number,
-                "time_to_first_token": {"count": number, "sum": 0.25 * number as f64},
+                "time_to_first_token": {"count": number, "sum": 0.25 * f64::from(number)},
                 "inter_chunk_latency": {"count": 99 * number}}]},
             "requests": {"endpoints": [
                 {"endpoint": "workflow/code", "completed": number, "failed": 2},
