@@ -1,4 +1,4 @@
-//! All trackers at once: many threads with readers beside them, and their bounds in memory.
+//! All trackers at once: many threads with readers beside them.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 

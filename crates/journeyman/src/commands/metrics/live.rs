@@ -18,7 +18,7 @@ use crate::text_style::TextStyle;
 /// The pause between two looks at the metrics.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// The terminal while it shows the page. Dropping it restores what was there before; so does a panic.
 struct Screen;
@@ -79,8 +79,8 @@ async fn look(settings: &Settings, looks: mpsc::Sender<anyhow::Result<Value>>) {
                 None => Err(anyhow!("no process holds {}", settings.data_dir.display())),
             }
         };
-        let seconds = PATIENCE.as_secs();
-        let found = tokio::time::timeout(PATIENCE, asked).await;
+        let seconds = ANSWER_TIME.as_secs();
+        let found = tokio::time::timeout(ANSWER_TIME, asked).await;
         let found = found.unwrap_or_else(|_| Err(anyhow!("no answer within {seconds} s")));
         if looks.send(found).await.is_err() {
             return;
