@@ -44,13 +44,19 @@ def calls():
     for _ in range(PRICES):
         url, provider = chance.choice(known)
         prompt = chance.randrange(1, 200_000)
+        cached = chance.choice([0, 0, chance.randrange(prompt + 1)])
+        model = chance.choice(provider.models).id
+        if provider.id == "openai" and chance.randrange(4) == 0:
+            model = f"ft:{model}:acme::x1"
         when = datetime.datetime(2025, 1, 1, tzinfo=datetime.timezone.utc)
         when += datetime.timedelta(seconds=chance.randrange(60_000_000))
         yield {
-            "model": chance.choice(provider.models).id,
+            "model": model,
             "url": url,
             "prompt": prompt,
-            "cached": chance.choice([0, 0, chance.randrange(prompt + 1)]),
+            "cached": cached,
+            "cache_write": chance.choice([0, 0, chance.randrange(prompt - cached + 1)]),
+            "tier": chance.choice([None, None, "flex", "batch", "priority"]),
             "completion": chance.randrange(20_000),
             "when": when.isoformat().replace("+00:00", "Z"),
         }
@@ -61,12 +67,17 @@ def theirs(call):
     usage = Usage(
         input_tokens=call["prompt"],
         cache_read_tokens=call["cached"],
+        cache_write_tokens=call["cache_write"],
         output_tokens=call["completion"],
     )
     when = datetime.datetime.fromisoformat(call["when"])
     try:
         found = calc_price(
-            usage, call["model"], provider_api_url=call["url"], genai_request_timestamp=when
+            usage,
+            call["model"],
+            provider_api_url=call["url"],
+            genai_request_timestamp=when,
+            price_context=call["tier"] and {"service_tier": call["tier"]},
         )
     except (LookupError, ValueError):
         return None

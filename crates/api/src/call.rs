@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::marker::PhantomData;
 
 use http::Method;
-use journeyman_event::{ContentHash, Sequence, TaskId};
+use journeyman_event::{ContentHash, Sequence, TaskId, TraceContext};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
@@ -42,11 +42,24 @@ pub struct Request {
     pub path: String,
     /// The value of `If-Match`: nothing is done if the current tag or version is another one.
     pub if_match: Option<String>,
+    /// The trace that the request belongs to, sent as `traceparent` and `tracestate`.
+    pub trace: Option<TraceContext>,
     /// The body, JSON.
     pub body: Option<String>,
 }
 
 impl Request {
+    /// The headers of the trace.
+    pub fn trace_headers(&self) -> Vec<(&'static str, String)> {
+        let trace = self.trace.iter();
+        let headers = trace.flat_map(|trace| {
+            let state = trace.tracestate.clone();
+            let parent = ("traceparent", trace.traceparent.to_string());
+            std::iter::once(parent).chain(state.map(|state| ("tracestate", state)))
+        });
+        headers.collect()
+    }
+
     /// Whether the request only reads, so that it may be repeated.
     pub fn is_read_only(&self) -> bool {
         self.method == Method::GET
@@ -98,6 +111,7 @@ impl<A> Call<A> {
                 method,
                 path,
                 if_match: None,
+                trace: None,
                 body,
             },
             answer: PhantomData,
@@ -112,6 +126,12 @@ impl<A> Call<A> {
     /// The same request, to be carried out only if the task has this version. `None` changes nothing.
     pub fn only_at(mut self, version: Option<u64>) -> Self {
         self.request.if_match = version.map(|version| format!("\"{version}\""));
+        self
+    }
+
+    /// The same request, in this trace.
+    pub fn traced(mut self, trace: Option<TraceContext>) -> Self {
+        self.request.trace = trace;
         self
     }
 

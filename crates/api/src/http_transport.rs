@@ -83,8 +83,10 @@ impl HttpTransport {
             method,
             path,
             if_match,
+            trace: _,
             body,
         } = request;
+        let trace = request.trace_headers();
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", self.base));
@@ -93,6 +95,9 @@ impl HttpTransport {
         }
         if let Some(tags) = if_match {
             request = request.header(header::IF_MATCH, tags);
+        }
+        for (name, value) in trace {
+            request = request.header(name, value);
         }
         if let Some(body) = body {
             request = request

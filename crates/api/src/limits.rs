@@ -38,6 +38,8 @@ pub const ITERATIONS_MAX: u32 = 1_000;
 pub const QUESTION_CHARS_MAX: usize = 10_000;
 /// The most characters of the reason of an erasure.
 pub const REASON_CHARS_MAX: usize = 200;
+/// The most characters of the label of a project or the name of a key.
+pub const LABEL_CHARS_MAX: usize = 100;
 /// The most tasks or events on one page.
 pub const PAGE_MAX: usize = 1_000;
 /// The most characters of a search, or of the focus of a graph.
@@ -131,6 +133,25 @@ pub fn check_reason(reason: &str) -> Result<(), LimitError> {
     )
 }
 
+/// Checks the label of a project or the name of a key: it becomes the name of an account in budgets.
+pub fn check_label(field: &'static str, label: &str) -> Result<(), LimitError> {
+    let mut bytes = label.bytes();
+    let is_valid = bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphanumeric())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte))
+        && label.len() <= LABEL_CHARS_MAX;
+    if is_valid {
+        return Ok(());
+    }
+    Err(LimitError::Bad {
+        field,
+        reason: format!(
+            "it is 1 to {LABEL_CHARS_MAX} letters, digits or any of . _ : / -, and begins with a letter or a digit"
+        ),
+    })
+}
+
 /// Checks the number of entries that a user gave.
 pub fn check_count(field: &'static str, count: usize, max: usize) -> Result<(), LimitError> {
     if count > max {
@@ -176,6 +197,9 @@ fn check_submission(content: &TaskSubmitted) -> Result<(), LimitError> {
     check_count("depends_on", content.depends_on.len(), DEPENDS_ON_MAX)?;
     if let Some(webhook) = &content.webhook {
         check_webhook(webhook)?;
+    }
+    if let Some(project) = &content.project {
+        check_label("project", project)?;
     }
     let answers: usize = content.answers.iter().map(String::len).sum();
     let tests: usize = content.tests.iter().map(|test| test.source.len()).sum();

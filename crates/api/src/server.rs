@@ -65,6 +65,8 @@ pub enum MetricsPart {
     Work,
     /// How the trackers keep up with signals.
     Subscribers,
+    /// What was exported by OTLP; all zero without an endpoint.
+    Otlp,
 }
 
 impl MetricsPart {
@@ -84,6 +86,7 @@ impl MetricsPart {
             Self::Alerts => "alerts",
             Self::Work => "work",
             Self::Subscribers => "subscribers",
+            Self::Otlp => "otlp",
         }
     }
 }

@@ -121,6 +121,10 @@ pub struct NewTask {
     #[serde(skip_serializing_if = "Option::is_none")]
     // older servers do not know it
     pub webhook: Option<Object<NewWebhook>>,
+    /// The label of a project. Budgets can limit what a project spends.
+    #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 /// An answer given in advance to a question that may arise.
@@ -183,6 +187,10 @@ impl NewTask {
             depends_on,
             fork: _,
             webhook,
+            project,
+            // The server knows with which key it is asked, and the trace is sent in headers.
+            key: _,
+            trace: _,
         } = content;
         let files = tests.iter().filter(|test| test.origin == TestOrigin::File);
         let files = files.map(|test| {
@@ -218,6 +226,7 @@ impl NewTask {
             idempotency_key: None,
             out: out.clone(),
             webhook: webhook.as_ref().map(|webhook| Object(webhook.into())),
+            project: project.clone(),
         }
     }
 }
@@ -531,6 +540,7 @@ mod tests {
                 events: vec!["task_failed".to_owned()],
                 secret: Some("env:JOURNEYMAN_WEBHOOK_X".to_owned()),
             }),
+            project: Some("shop".to_owned()),
             ..TaskSubmitted::of("Make it")
         };
         let sent = serde_json::to_value(NewTask::of(&TaskId::new("t-1").unwrap(), &content));
@@ -559,6 +569,7 @@ mod tests {
                 "events": ["task_failed"],
                 "secret": "env:JOURNEYMAN_WEBHOOK_X"
             },
+            "project": "shop",
         });
         assert_eq!(sent.unwrap(), expected);
     }

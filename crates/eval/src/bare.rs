@@ -79,6 +79,7 @@ pub(crate) async fn bare(
         temperature: 0.0,
         seed: Some(0),
         stop: Vec::new(),
+        trace: None,
         schema: None,
     };
     let answer = server.answer(&request, &mut |_| {}, cancel).await?;

@@ -23,6 +23,7 @@ mod shortage;
 pub mod state;
 mod time;
 mod tokens;
+mod trace;
 mod turns;
 mod versioned;
 
@@ -46,5 +47,6 @@ pub use shortage::{is_shortage, names_shortage};
 pub use state::{FOLD_VERSION, TaskState};
 pub use time::{Randomness, SeededRandom, SteppedTime, TimeSource};
 pub use tokens::Tokens;
+pub use trace::{InvalidTraceParent, SpanId, TraceContext, TraceId, TraceParent};
 pub use turns::{TurnDetector, end_of_turn};
 pub use versioned::{StaleVersion, Versioned};

@@ -45,6 +45,8 @@ fn call() -> ModelCallStarted {
         schema: None,
         model: None,
         reserved: None,
+        key: None,
+        project: None,
     }
 }
 
@@ -55,11 +57,13 @@ fn answer(text: &str) -> ModelCallCompleted {
         repeated: None,
         prompt_tokens: Tokens(1),
         cached_tokens: Tokens::ZERO,
+        cache_write_tokens: Tokens::ZERO,
         completion_tokens: Tokens(1),
         exact: true,
         first_token_ms: 0,
         total_ms: 1,
         served_model: None,
+        service_tier: None,
         charge: None,
     }
 }

@@ -50,7 +50,14 @@ async fn begin(
     let (source, name) = (Source::new(), stream(principal, task));
     let revision = Revision(revision);
     journal
-        .begin_erasure(principal, &name, revision, "a wish", source.makers())
+        .begin_erasure(
+            principal,
+            &name,
+            revision,
+            "a wish",
+            Vec::new(),
+            source.makers(),
+        )
         .await
 }
 
@@ -170,7 +177,7 @@ pub async fn an_erased_stream_is_closed_to_everything(store: Fresh) {
     let theirs = StreamName::of(&Owner::new("ada").unwrap(), &task);
     let source = Source::new();
     let refused = journal
-        .begin_erasure(&me, &theirs, Revision(3), "", source.makers())
+        .begin_erasure(&me, &theirs, Revision(3), "", Vec::new(), source.makers())
         .await;
     assert!(
         matches!(refused, Err(Error::Forbidden { .. })),

@@ -118,7 +118,8 @@ async fn main() {
             let task = TaskId::new(format!("t-{task}")).unwrap();
             let (me, revision) = (Principal::local(), Revision(EVENTS));
             let stream = StreamName::of(me.owner(), &task);
-            let begun = journal.begin_erasure(&me, &stream, revision, "a figure", makers);
+            let begun =
+                journal.begin_erasure(&me, &stream, revision, "a figure", Vec::new(), makers);
             begun.await.unwrap();
         }
         let recorded = began.elapsed();

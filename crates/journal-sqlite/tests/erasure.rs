@@ -42,7 +42,7 @@ async fn begin(journal: &Journal, task: &str, revision: u64) -> Result<Erased, E
     };
     let (me, revision) = (Principal::local(), Revision(revision));
     journal
-        .begin_erasure(&me, &name(task), revision, "a wish", makers)
+        .begin_erasure(&me, &name(task), revision, "a wish", Vec::new(), makers)
         .await
 }
 

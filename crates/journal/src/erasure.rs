@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use journeyman_event::payload::{ERASURES, ErasureCompleted, ErasureStarted};
+use journeyman_event::payload::{ERASURES, ErasedCost, ErasureCompleted, ErasureStarted};
 use journeyman_event::{
     ContentHash, Draft, Event, EventId, InvalidEvent, NewEvent, ORIGIN_HASH, Owner, Payload,
     Principal, Randomness, Revision, Sequence, StoredLine, TaskId, TimeSource, VectorClock,
@@ -183,7 +183,8 @@ impl Journal {
     }
 
     /// Records the erasure of a stream. From then on, no principal can read or append to it. `revision` is the
-    /// last revision that the stream must have. Its payloads stay on the disk until [`Journal::finish_erasures`].
+    /// last revision that the stream must have, and `spent` what its model calls cost, which the record keeps. Its payloads
+    /// stay on the disk until [`Journal::finish_erasures`].
     ///
     /// # Errors
     /// [`Error::Erased`] if the stream was erased before, [`Error::WrongRevision`] if it has another revision.
@@ -193,6 +194,7 @@ impl Journal {
         stream: &StreamName,
         revision: Revision,
         reason: &str,
+        spent: Vec<ErasedCost>,
         makers: Makers<'_>,
     ) -> Result<Erased, Error> {
         if !principal.sees(&stream.owner) {
@@ -212,6 +214,7 @@ impl Journal {
             digest,
             by: principal.owner().clone(),
             reason: reason.to_owned(),
+            spent,
         };
         let actor = if principal.is_system() {
             "conductor"

@@ -129,6 +129,7 @@ async fn serve(folder: PathBuf) {
             time: Arc::new(SystemTime),
             prices: Prices::default(),
             budgets: Vec::new(),
+            otlp: None,
         })
         .unwrap(),
         readiness: Arc::new(Always),

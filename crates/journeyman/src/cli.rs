@@ -182,6 +182,9 @@ pub(crate) enum Command {
         /// What the user may do
         #[arg(long, default_value = "user")]
         role: RoleArg,
+        /// Name of the token, for budgets of single keys [default: the beginning of its hash]
+        #[arg(long, value_name = "NAME")]
+        key: Option<String>,
     },
     /// Give a task another instruction, which is part of every prompt from its next step on
     Tell {
@@ -398,6 +401,9 @@ pub(crate) struct RunArgs {
     /// Let the planner ask questions, here at the terminal, before it plans
     #[arg(long)]
     pub(crate) ask: bool,
+    /// Label of a project; a budget can limit what a project spends
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) project: Option<String>,
     #[command(flatten)]
     pub(crate) webhook: WebhookArgs,
     #[command(flatten)]

@@ -150,7 +150,8 @@ impl Client {
     pub(crate) async fn submit(&self, task: &TaskId, content: &TaskSubmitted) -> Result<(), Error> {
         let mut new = NewTask::of(task, content);
         new.out = new.out.filter(|_| self.is_local);
-        self.call(Call::submit(&new)).await.map(drop)
+        let call = Call::submit(&new).traced(content.trace.clone());
+        self.call(call).await.map(drop)
     }
 
     /// Asks for what the server does once however often it is asked, since the request has an idempotency key: again where

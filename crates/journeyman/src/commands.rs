@@ -59,7 +59,7 @@ pub(crate) fn run(invocation: Invocation) -> anyhow::Result<Exit> {
             Command::Resume(args) => Box::pin(run::resume(settings, args)).await,
             Command::Serve(args) => serve::serve(settings, args).await,
             Command::Mcp => Box::pin(mcp::mcp(settings)).await,
-            Command::Token { name, role } => token::token(settings, name, role),
+            Command::Token { name, role, key } => token::token(settings, name, role, key),
             Command::Tell {
                 task,
                 instruction,

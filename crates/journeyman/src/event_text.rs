@@ -369,6 +369,8 @@ pub(crate) mod tests {
             schema: None,
             model: None,
             reserved: None,
+            key: None,
+            project: None,
         }
     }
 
@@ -379,11 +381,13 @@ pub(crate) mod tests {
             repeated: None,
             prompt_tokens: Tokens(1_377),
             cached_tokens: Tokens::ZERO,
+            cache_write_tokens: Tokens::ZERO,
             completion_tokens: Tokens(tokens),
             exact: true,
             first_token_ms,
             total_ms,
             served_model: None,
+            service_tier: None,
             charge: None,
         }
     }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytesize::ByteSize;
 use clap::{Arg, ArgAction, ArgMatches};
+use journeyman_api::Reference;
+use journeyman_event::TraceContext;
 use journeyman_hooks::{HookName, Networks, OnEnd, WebhookConfig};
 use journeyman_tasks::Retention;
 use journeyman_tools::{Pattern, ServerConfig, ServerName};
@@ -25,8 +27,17 @@ use serde::de::DeserializeOwned;
 use crate::text_style::Colour;
 
 pub(crate) use conflicts::{Conflicts, OtherModel};
-pub(crate) use models::ModelConfig;
+pub(crate) use models::{ModelConfig, read_secret};
 use table::{SECRETS, SETTINGS, Setting};
+
+/// Where traces and metrics are exported to.
+#[derive(Clone, Debug)]
+pub(crate) struct OtlpConfig {
+    pub(crate) endpoint: String,
+    /// The names of headers with the references to their values.
+    pub(crate) headers: Vec<(String, Reference)>,
+    pub(crate) interval: Duration,
+}
 
 /// The environment variables of the process.
 pub(crate) type Variables = BTreeMap<String, String>;
@@ -92,6 +103,9 @@ pub(crate) struct Settings {
     pub(crate) tools: Vec<Pattern>,
     pub(crate) mcp_servers: BTreeMap<ServerName, ServerConfig>,
     pub(crate) money_file: Option<PathBuf>,
+    pub(crate) otlp: Option<OtlpConfig>,
+    /// The trace that this process belongs to, by the variables `TRACEPARENT` and `TRACESTATE`.
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) queue: journeyman_queue::QueueOptions,
     pub(crate) retention: Retention,
     pub(crate) on_end: Option<OnEnd>,
@@ -250,7 +264,9 @@ impl Settings {
             });
         }
         let settings = Self::typed(found)?;
+        let named = |name: &str| variables.get(name).map(String::as_str);
         Ok(Self {
+            trace: TraceContext::read(named("TRACEPARENT"), named("TRACESTATE")),
             models,
             mcp_servers,
             webhooks,
@@ -361,6 +377,20 @@ impl Settings {
             )?,
             mcp_servers: BTreeMap::new(),
             money_file: optional("money.file").map(PathBuf::from),
+            otlp: optional("otlp.endpoint")
+                .map(|endpoint| {
+                    let wanted = "headers as NAME=env:NAME or NAME=file:/PATH, with commas between";
+                    let interval = "a time from 1s to 168h, such as 60s";
+                    Ok::<_, anyhow::Error>(OtlpConfig {
+                        endpoint,
+                        headers: parsed(get("otlp.headers"), wanted, parse_headers)?,
+                        interval: parsed(get("otlp.interval"), interval, |text| {
+                            parse_duration(text).ok()
+                        })?,
+                    })
+                })
+                .transpose()?,
+            trace: None,
             queue: journeyman_queue::QueueOptions {
                 capacity: parsed(get("queue.capacity"), "a number from 1 to 100000", |text| {
                     text.parse().ok().filter(|n| (1..=100_000).contains(n))
@@ -631,6 +661,17 @@ fn parse_size(text: &str) -> Option<u64> {
     let size: ByteSize = text.trim().parse().ok()?;
     // What is too large for 64 bits is read as their maximum.
     (1_000_000..u64::MAX).contains(&size.0).then_some(size.0)
+}
+
+/// Parses headers with references to their values.
+fn parse_headers(text: &str) -> Option<Vec<(String, Reference)>> {
+    let headers = text.split(',').map(str::trim);
+    let headers = headers.filter(|header| !header.is_empty());
+    let headers = headers.map(|header| {
+        let (name, reference) = header.split_once('=')?;
+        Some((name.trim().to_owned(), reference.trim().parse().ok()?))
+    });
+    headers.collect()
 }
 
 /// The same, and `0` or `0s` for at once.

@@ -14,7 +14,7 @@ use journeyman_journal_sqlite::Sqlite;
 use journeyman_knowledge::Offline;
 use journeyman_language::{Runners, python};
 use journeyman_llm::{Connected, Connection, LazyServer, ModelServer, SupervisorCommand};
-use journeyman_metrics::{Prices, Telemetry};
+use journeyman_metrics::{OtlpOptions, Prices, Telemetry};
 use journeyman_sandbox::{Launcher, Sandbox};
 use journeyman_sim::{Script, SimulatedModel};
 use journeyman_tools::{Dispatcher, Host, McpServers, Registry, ServerState, ServerStatus};
@@ -25,7 +25,7 @@ use journeyman_workflow::{
 use crate::environment::{SystemRandom, SystemStamp, SystemTime};
 use crate::exit::UsageError;
 use crate::progress::Progress;
-use crate::settings::{ModelConfig, Settings};
+use crate::settings::{ModelConfig, OtlpConfig, Settings, read_secret};
 use crate::space;
 
 /// The hidden command as which the sandbox starts this program again.
@@ -180,7 +180,31 @@ pub(crate) fn telemetry(settings: &Settings) -> anyhow::Result<Telemetry> {
         time: Arc::new(SystemTime),
         prices: prices.with_configured(configured.collect()),
         budgets,
+        otlp: settings
+            .otlp
+            .as_ref()
+            .map(|config| otlp(config, settings))
+            .transpose()?,
     })?)
+}
+
+/// The export of traces and metrics, checked.
+fn otlp(config: &OtlpConfig, settings: &Settings) -> anyhow::Result<OtlpOptions> {
+    let headers = config.headers.iter().map(|(name, reference)| {
+        let value = read_secret(reference);
+        let value = value.with_context(|| format!("otlp.headers: {name}"))?;
+        Ok((name.clone(), value))
+    });
+    let options = OtlpOptions {
+        endpoint: config.endpoint.clone(),
+        headers: headers.collect::<anyhow::Result<_>>()?,
+        interval: config.interval,
+        position_file: Some(settings.data_dir.join("otlp-position")),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let checked = options.check();
+    checked.map_err(|error| UsageError(format!("otlp.endpoint or otlp.headers: {error}")))?;
+    Ok(options)
 }
 
 /// Connects to the configured servers. A task that begins should find their tools: they have a moment.

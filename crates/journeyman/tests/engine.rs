@@ -198,6 +198,7 @@ async fn ask(server: &Managed) -> Result<Answer, Error> {
         temperature: 0.0,
         seed: Some(1),
         stop: Vec::new(),
+        trace: None,
         schema: None,
     };
     let never = CancellationToken::new();

@@ -426,9 +426,9 @@ async fn of_an_erased_task_no_vector_is_left_in_the_files_or_in_memory() {
             randomness: &SeededRandom::new(revision + 9),
         };
         let name = StreamName::of(me.owner(), task);
-        let begun = lab
-            .journal
-            .begin_erasure(&me, &name, Revision(revision), "a wish", makers);
+        let begun =
+            lab.journal
+                .begin_erasure(&me, &name, Revision(revision), "a wish", Vec::new(), makers);
         begun.await.unwrap();
         index.forget(&lab.journal, &name).await.unwrap();
     };

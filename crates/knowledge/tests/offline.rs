@@ -203,7 +203,7 @@ async fn erase(journal: &Journal, life: &Life) -> StreamName {
     };
     let name = StreamName::of(principal.owner(), &life.task);
     let revision = Revision(life.new.len() as u64);
-    let begun = journal.begin_erasure(&principal, &name, revision, "a wish", makers);
+    let begun = journal.begin_erasure(&principal, &name, revision, "a wish", Vec::new(), makers);
     begun.await.unwrap();
     name
 }

@@ -122,6 +122,8 @@ fn call(life: &mut Life, blobs: &mut Vec<Bytes>, pieces: &[(&str, &str)], has_by
         schema: None,
         model: None,
         reserved: None,
+        key: None,
+        project: None,
     };
     life.say(Some("shop.sums"), "fixer", started);
 }

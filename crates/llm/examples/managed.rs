@@ -72,6 +72,7 @@ async fn use_server(arguments: Vec<String>) -> Result<(), Box<dyn Error>> {
         temperature: 0.2,
         seed: Some(1),
         stop: Vec::new(),
+        trace: None,
         schema: None,
     };
     let count = server.count(&request.messages).await?;

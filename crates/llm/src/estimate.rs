@@ -221,6 +221,7 @@ mod tests {
             temperature: 0.0,
             seed: None,
             stop: Vec::new(),
+            trace: None,
             schema: None,
         };
         let (prompt_max, answer_max) = (1_004 + UNSEEN_MAX, 10_000 + UNSEEN_MAX);

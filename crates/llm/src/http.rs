@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use journeyman_event::{Randomness, SeededRandom, is_shortage};
+use journeyman_event::{Randomness, SeededRandom, TraceContext, is_shortage};
 use journeyman_http::{client_builder, retry_after};
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue,
@@ -144,6 +144,18 @@ fn is_loopback(root: &str) -> bool {
     ["127.", "localhost", "[::1]"]
         .iter()
         .any(|start| host.starts_with(start))
+}
+
+/// Adds the trace of a call to its request.
+pub(crate) fn traced(request: RequestBuilder, trace: Option<&TraceContext>) -> RequestBuilder {
+    let Some(trace) = trace else {
+        return request;
+    };
+    let request = request.header("traceparent", trace.traceparent.to_string());
+    match &trace.tracestate {
+        Some(state) => request.header("tracestate", state),
+        None => request,
+    }
 }
 
 /// Why a server did not start to answer.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::str::FromStr;
 
 use async_trait::async_trait;
-use journeyman_event::Tokens;
+use journeyman_event::{Tokens, TraceContext};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -149,6 +149,8 @@ pub struct Request {
     pub stop: Vec<String>,
     /// A JSON schema for the answer, used if the server supports it.
     pub schema: Option<serde_json::Value>,
+    /// The trace and the span of the call, sent as `traceparent` and `tracestate`.
+    pub trace: Option<TraceContext>,
 }
 
 /// A piece of an answer.
@@ -181,6 +183,8 @@ pub struct Usage {
     pub completion: Tokens,
     /// Prompt tokens that were still in the server's cache.
     pub cached: Tokens,
+    /// Prompt tokens that the server wrote to its cache.
+    pub cache_write: Tokens,
     /// Whether the server counted the tokens; otherwise the numbers are estimates.
     pub exact: bool,
 }
@@ -202,6 +206,8 @@ pub struct Answer {
     pub total_ms: u64,
     /// The model that the server says it used, where it calls it otherwise than it was asked.
     pub served_model: Option<String>,
+    /// The service tier that the server says it used, if it is not the usual one.
+    pub service_tier: Option<String>,
     /// Something a person should know about the server. Each remark is made once.
     pub remark: Option<String>,
 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use journeyman_event::Tokens;
+use journeyman_event::{Tokens, TraceContext};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -154,7 +154,7 @@ impl Ollama {
         let mut body = self.common(about);
         body["stream"] = json!(false);
         let body = || body.clone();
-        self.send(&[], 0, body, |_| false, &mut false).await?;
+        self.send(&[], 0, None, body, |_| false, &mut false).await?;
         let running: RunningModels = self.ask(self.http.get(self.route("ps"))).await?;
         let of_this = |model: &&RunningModel| is_called(&model.name, &self.options.model);
         let told = running.models.iter().find(of_this);
@@ -271,6 +271,7 @@ impl Ollama {
         &self,
         messages: &[Message],
         seed: u64,
+        trace: Option<&TraceContext>,
         body: impl Fn() -> Value,
         changes: impl Fn(&ErrorReply) -> bool,
         was_asked: &mut bool,
@@ -278,7 +279,7 @@ impl Ollama {
         let (url, timeout) = (self.route("chat"), self.options.first_timeout);
         let mut attempts = Attempts::new(seed);
         loop {
-            let ask = self.http.post(&url).json(&body());
+            let ask = http::traced(self.http.post(&url).json(&body()), trace);
             *was_asked = true;
             let sent = http::send(&self.root, timeout, ask).await;
             *was_asked = sent.is_ok();
@@ -310,8 +311,15 @@ impl Ollama {
         let body = || self.body(request, about);
         let seed = request.seed.unwrap_or(0);
         let changes = |reply: &ErrorReply| self.drops_schema(reply, request);
-        self.send(&request.messages, seed, body, changes, was_asked)
-            .await
+        self.send(
+            &request.messages,
+            seed,
+            request.trace.as_ref(),
+            body,
+            changes,
+            was_asked,
+        )
+        .await
     }
 
     /// Whether the schema was just dropped from requests because the model does not support it. Callers parse
@@ -415,6 +423,7 @@ impl Ollama {
                 prompt: estimated,
                 completion: last.eval_count.unwrap_or(generated),
                 cached: Tokens::ZERO,
+                cache_write: Tokens::ZERO,
                 exact: false,
             });
         };
@@ -435,6 +444,7 @@ impl Ollama {
             prompt,
             completion: last.eval_count.unwrap_or(generated),
             cached: Tokens::ZERO,
+            cache_write: Tokens::ZERO,
             exact: last.eval_count.is_some(),
         })
     }

@@ -219,8 +219,6 @@ impl OpenAi {
     /// The name by which a server calls its model in an answer, where it is not the one it was asked by. llama.cpp's
     /// server has one model, and says any name.
     fn other_name(&self, said: Option<String>) -> Option<String> {
-        /// The most characters of it that are kept.
-        const NAME_CHARS_MAX: usize = 200;
         let known = self.known();
         let asked = known.name.as_ref().unwrap_or(&self.options.model);
         let other = said.filter(|said| !(known.is_llama_cpp || said == asked))?;
@@ -287,6 +285,7 @@ impl OpenAi {
         let mut attempts = Attempts::new(request.seed.unwrap_or(0));
         loop {
             let ask = self.http.post(&url).json(&self.body(request));
+            let ask = http::traced(ask, request.trace.as_ref());
             *was_asked = true;
             let sent = http::send(&self.root, timeout, ask).await;
             *was_asked = sent.is_ok();
@@ -432,10 +431,15 @@ impl OpenAi {
         let estimated = || estimator.estimate(answer) + estimator.estimate(thoughts);
         let prompt = reported.prompt;
         let prompt = prompt.unwrap_or_else(|| estimator.estimate_prompt(&request.messages));
+        let cached = reported.cached.unwrap_or_default().min(prompt);
         Usage {
             prompt,
             completion: reported.completion.unwrap_or_else(estimated),
-            cached: reported.cached.unwrap_or(Tokens::ZERO).min(prompt),
+            cached,
+            cache_write: reported
+                .cache_write
+                .unwrap_or_default()
+                .min(Tokens(prompt.0.saturating_sub(cached.0))),
             exact: reported.prompt.is_some() && reported.completion.is_some(),
         }
     }
@@ -467,11 +471,21 @@ fn without_system(messages: &[Message]) -> Vec<Message> {
     others
 }
 
+/// The most characters kept of a name that a server tells.
+const NAME_CHARS_MAX: usize = 200;
+
+/// The service tier as it is recorded; `None` for the usual one.
+fn tier(told: &str) -> Option<String> {
+    let tier: String = printable(told).chars().take(NAME_CHARS_MAX).collect();
+    (!["", "default", "standard", "auto"].contains(&&*tier)).then_some(tier)
+}
+
 /// An answer while it is being read.
 struct Reading<'a> {
     client: &'a OpenAi,
     request: &'a Request,
     model: Option<String>,
+    service_tier: Option<String>,
     usage: Reported,
 }
 
@@ -482,6 +496,7 @@ impl Reader for Reading<'_> {
         }
         let chunk = chunk::read(record);
         self.model = self.model.take().or(chunk.model);
+        self.service_tier = chunk.service_tier.or(self.service_tier.take());
         self.usage.update(chunk.usage);
         match chunk.broken {
             None => Ok(chunk.piece),
@@ -525,12 +540,16 @@ impl Streaming for OpenAi {
             client: self,
             request,
             model: None,
+            service_tier: None,
             usage: Reported::default(),
         };
         let so_far = &mut so_far.text;
         let mut told = stream::read(response, bounds, &mut reading, so_far, on_delta).await?;
         let Reading {
-            model, mut usage, ..
+            model,
+            service_tier,
+            mut usage,
+            ..
         } = reading;
         let answer_bytes = so_far.len() + told.thoughts.len();
         let (prompt, completion) = (&mut usage.prompt, &mut usage.completion);
@@ -550,7 +569,11 @@ impl Streaming for OpenAi {
             known.thinks = true;
             known.thinks_on |= was_told;
         }
-        told.into_answer(so_far, usage, waited, served_model)
+        let answer = told.into_answer(so_far, usage, waited, served_model)?;
+        Ok(Answer {
+            service_tier: service_tier.as_deref().and_then(tier),
+            ..answer
+        })
     }
 
     fn estimator(&self) -> Estimator {

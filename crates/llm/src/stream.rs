@@ -149,6 +149,7 @@ impl StreamedAnswer {
             time_to_first_token_ms: http::ms(waited + self.first),
             total_ms: http::ms(waited + self.total),
             served_model,
+            service_tier: None,
             remark: self.remark,
         })
     }

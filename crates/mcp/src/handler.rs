@@ -1,6 +1,7 @@
 //! Handles the protocol's requests, one method each.
 
 use journeyman_api::{Position, Problem};
+use journeyman_event::TraceContext;
 use rmcp::model::{
     CacheScope, CallToolRequestMethod, CallToolRequestParams, CallToolResponse, CallToolResult,
     CancelTaskParams, CompleteRequestParams, CompleteResult, CompletionInfo, ConstString,
@@ -128,7 +129,10 @@ impl ServerHandler for Mcp {
                 Err(refused) => not_done(refused).into(),
             });
         }
-        let Some(result) = tools::call(&api, &request.name, given).await else {
+        // The client's trace stands among the members of `_meta`, named as the headers.
+        let named = |name: &str| context.meta.get(name).and_then(|value| value.as_str());
+        let trace = TraceContext::read(named("traceparent"), named("tracestate"));
+        let Some(result) = tools::call(&api, &request.name, given, trace).await else {
             let known: Vec<&str> = self.tools.iter().map(|tool| &*tool.name).collect();
             let words = format!(
                 "there is no tool {:?}; there are {}",

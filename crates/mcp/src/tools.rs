@@ -5,7 +5,7 @@ use journeyman_api::{
     At, Call, Client, DeleteQuery, EventsQuery, FileQuery, ListQuery, NewIntervention, NewTask,
     Position, Problem,
 };
-use journeyman_event::TaskId;
+use journeyman_event::{TaskId, TraceContext};
 use rmcp::model::JsonObject;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -96,9 +96,10 @@ pub(crate) async fn call(
     api: &Client,
     name: &str,
     given: JsonObject,
+    trace: Option<TraceContext>,
 ) -> Option<Result<Value, Problem>> {
     Some(match name {
-        START => start(api, given).await,
+        START => start(api, given, trace).await,
         "get_task_status" => status(api, given).await,
         "answer_questions" => answer(api, given).await,
         "intervene" => intervene(api, given).await,
@@ -111,7 +112,11 @@ pub(crate) async fn call(
     })
 }
 
-async fn start(api: &Client, given: JsonObject) -> Result<Value, Problem> {
+async fn start(
+    api: &Client,
+    given: JsonObject,
+    trace: Option<TraceContext>,
+) -> Result<Value, Problem> {
     for absent in ["model", "out", "webhook"] {
         if given.contains_key(absent) {
             let problem = Problem::field(
@@ -122,7 +127,8 @@ async fn start(api: &Client, given: JsonObject) -> Result<Value, Problem> {
         }
     }
     let task: NewTask = arguments(given)?;
-    Ok(api.call(Call::submit(&task).as_json()).await?)
+    let call = Call::submit(&task).traced(trace);
+    Ok(api.call(call.as_json()).await?)
 }
 
 async fn status(api: &Client, given: JsonObject) -> Result<Value, Problem> {

@@ -23,6 +23,8 @@ enum Question {
         url: String,
         prompt: u64,
         cached: u64,
+        cache_write: u64,
+        tier: Option<String>,
         completion: u64,
         when: Timestamp,
     },
@@ -47,6 +49,8 @@ fn main() {
                 url,
                 prompt,
                 cached,
+                cache_write,
+                tier,
                 completion,
                 when,
             } => {
@@ -55,10 +59,12 @@ fn main() {
                     model: &model,
                     server: "openai-compatible",
                     url: &url,
+                    tier: tier.as_deref(),
                 };
                 let usage = Usage {
                     prompt: Tokens(prompt),
                     cached: Tokens(cached),
+                    cache_write: Tokens(cache_write),
                     completion: Tokens(completion),
                 };
                 json!(prices.price(at, usage, when).unwrap().usd)

@@ -54,6 +54,13 @@ impl<L: Labels, V: Default> Labelled<L, V> {
     }
 }
 
+impl<V> Labelled<Text, V> {
+    /// The value for a label that there is.
+    pub(crate) fn get(&self, label: &str) -> Option<&V> {
+        self.values.get(label)
+    }
+}
+
 impl<L: Labels, V: Default> Default for Labelled<L, V> {
     fn default() -> Self {
         Self::new(LABELS_MAX)

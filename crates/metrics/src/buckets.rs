@@ -20,6 +20,73 @@ pub(crate) const REQUEST: &[f64] = &[
     40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0,
 ];
 
+/// The buckets of tokens of a model call, as in OpenTelemetry's conventions.
+const TOKENS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+
+/// A histogram as exporters take it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Histogram {
+    pub(crate) sum: f64,
+    pub(crate) count: u64,
+    /// Each upper bound with the number of values in its bucket; the last one is infinite.
+    pub(crate) buckets: Vec<(f64, u64)>,
+}
+
+impl Histogram {
+    fn of(bounds: &[f64], counts: &[u64], sum: f64) -> Self {
+        let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+        Self {
+            sum,
+            count: counts.iter().sum(),
+            buckets: bounds.zip(counts.iter().copied()).collect(),
+        }
+    }
+}
+
+/// Numbers of tokens, as a histogram for exporters.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenCounts {
+    counts: Vec<u64>,
+    sum: u64,
+}
+
+impl Default for TokenCounts {
+    fn default() -> Self {
+        Self {
+            counts: vec![0; TOKENS.len() + 1],
+            sum: 0,
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // for exporters
+impl TokenCounts {
+    pub(crate) fn add(&mut self, tokens: u64) {
+        let at = TOKENS.partition_point(|bound| *bound < tokens as f64);
+        self.counts[at] += 1;
+        self.sum += tokens;
+    }
+
+    pub(crate) fn histogram(&self) -> Histogram {
+        Histogram::of(TOKENS, &self.counts, self.sum as f64)
+    }
+}
+
 /// Durations, as a histogram for exporters and a sketch for people.
 #[derive(Clone, Debug)]
 pub(crate) struct Times {
@@ -54,15 +121,11 @@ impl Times {
         self.sketch.count()
     }
 
+    /// In seconds.
     #[allow(clippy::cast_precision_loss)] // for exporters
-    pub(crate) fn sum(&self) -> f64 {
-        self.sketch.sum() as f64 / SECOND
-    }
-
-    /// Each upper bound with the number of durations in its bucket.
-    pub(crate) fn buckets(&self) -> Vec<(f64, u64)> {
-        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
-        bounds.zip(self.counts.iter().copied()).collect()
+    pub(crate) fn histogram(&self) -> Histogram {
+        let sum = self.sketch.sum() as f64 / SECOND;
+        Histogram::of(self.bounds, &self.counts, sum)
     }
 }
 
@@ -96,8 +159,9 @@ mod tests {
         for ms in [50, 100, 101, 1_000, 5_000] {
             times.took(Duration::from_millis(ms));
         }
-        assert_eq!(times.buckets(), [(0.1, 2), (1.0, 2), (f64::INFINITY, 1)]);
-        assert_eq!(times.count(), 5);
-        assert!((times.sum() - 6.251).abs() < 1e-9);
+        let made = times.histogram();
+        assert_eq!(made.buckets, [(0.1, 2), (1.0, 2), (f64::INFINITY, 1)]);
+        assert_eq!((made.count, times.count()), (5, 5));
+        assert!((made.sum - 6.251).abs() < 1e-9);
     }
 }

@@ -1,4 +1,4 @@
-//! Spending budgets of owners and tasks. The most that a call can cost is reserved before it is made, and settled when
+//! Spending budgets of owners, keys, projects and tasks. The most that a call can cost is reserved before it is made, and settled when
 //! its outcome is recorded.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use journeyman_event::{EventId, PicoUsd};
 use journeyman_signal::{BudgetExceeded, BudgetReset, BudgetThresholdCrossed, Signal, Text};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The most accounts. Beyond it, the least recently used one without a reservation is forgotten, and starts anew when
 /// it is used again.
@@ -19,9 +19,15 @@ const ACCOUNTS_MAX: usize = 100_000;
 /// The most reservations at the same time. Beyond it, calls are refused.
 const RESERVED_MAX: usize = 100_000;
 
-/// The period of a budget, by the calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// The longest rolling period, in hours: a year.
+const ROLLING_HOURS_MAX: u32 = 366 * 24;
+/// A rolling period is counted in this many parts. What was spent in one of them counts until all of it is older than the
+/// period, so up to a hundredth of the period longer than asked for, and never shorter.
+const ROLLING_PARTS: i64 = 100;
+
+/// The period of a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Period {
     /// From midnight to midnight.
     Daily,
@@ -31,19 +37,66 @@ pub enum Period {
     Monthly,
     /// Without an end.
     Total,
+    /// The last hours before a call, at any time.
+    Rolling {
+        /// The number of hours.
+        hours: u32,
+    },
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Daily => f.write_str("daily"),
+            Self::Weekly => f.write_str("weekly"),
+            Self::Monthly => f.write_str("monthly"),
+            Self::Total => f.write_str("total"),
+            Self::Rolling { hours } if hours % 24 == 0 && *hours > 24 => {
+                write!(f, "rolling {}d", hours / 24)
+            }
+            Self::Rolling { hours } => write!(f, "rolling {hours}h"),
+        }
+    }
+}
+
+impl Serialize for Period {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let rolling = |text: &str| {
+            let (number, factor) = match text.strip_suffix('d') {
+                Some(days) => (days, 24),
+                None => (text.strip_suffix('h')?, 1),
+            };
+            let hours = number.parse::<u32>().ok()?.checked_mul(factor)?;
+            (1..=ROLLING_HOURS_MAX)
+                .contains(&hours)
+                .then_some(Self::Rolling { hours })
+        };
+        let period = match &*text {
+            "daily" => Some(Self::Daily),
+            "weekly" => Some(Self::Weekly),
+            "monthly" => Some(Self::Monthly),
+            "total" => Some(Self::Total),
+            text => text.strip_prefix("rolling ").and_then(rolling),
+        };
+        period.ok_or_else(|| {
+            format!(
+                "a period is daily, weekly, monthly, total, or rolling with hours or days up to a year, such as \
+                 \"rolling 24h\" or \"rolling 30d\", not {text:?}"
+            )
+        })
+    }
 }
 
 impl Period {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Daily => "daily",
-            Self::Weekly => "weekly",
-            Self::Monthly => "monthly",
-            Self::Total => "total",
-        }
-    }
-
-    /// The beginning of the period that contains this time; `None` for a total, and beyond the calendar.
+    /// The beginning of the calendar period that contains this time; `None` for the others, and beyond the calendar.
     fn start(self, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let date = at.to_zoned(zone.clone()).date();
         self.first_day(date)?
@@ -60,23 +113,71 @@ impl Period {
                 date.checked_sub(days.days()).ok()
             }
             Self::Monthly => Some(date.first_of_month()),
-            Self::Total => None,
+            Self::Total | Self::Rolling { .. } => None,
         }
     }
 
-    /// The beginning of the next period.
+    /// The beginning of the next calendar period.
     fn next(self, at: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let first = self.first_day(at.to_zoned(zone.clone()).date())?;
         let next = match self {
             Self::Daily => first.checked_add(1.day()),
             Self::Weekly => first.checked_add(7.days()),
             Self::Monthly => first.checked_add(1.month()),
-            Self::Total => return None,
+            Self::Total | Self::Rolling { .. } => return None,
         };
         next.ok()?
             .to_zoned(zone.clone())
             .ok()
             .map(|day| day.timestamp())
+    }
+
+    /// The seconds of a part of a rolling period.
+    fn part(self) -> Option<i64> {
+        match self {
+            Self::Rolling { hours } => Some(i64::from(hours) * 3_600 / ROLLING_PARTS),
+            _ => None,
+        }
+    }
+}
+
+/// What was spent in the parts of a rolling period, by the number of the part since 1970.
+#[derive(Debug, Default)]
+struct Parts {
+    spent: BTreeMap<i64, PicoUsd>,
+    /// The first part that counts.
+    first: i64,
+}
+
+impl Parts {
+    /// Forgets what no longer counts at this time. `part` is the length of a part.
+    fn advance(&mut self, at: Timestamp, part: i64) {
+        let first = at.as_second().div_euclid(part) - ROLLING_PARTS;
+        self.first = self.first.max(first);
+        self.spent = self.spent.split_off(&self.first);
+    }
+
+    fn add(&mut self, at: Timestamp, part: i64, cost: PicoUsd) {
+        let number = at.as_second().div_euclid(part);
+        if number >= self.first {
+            *self.spent.entry(number).or_default() += cost;
+        }
+    }
+
+    fn sum(&self) -> PicoUsd {
+        self.spent.values().copied().sum()
+    }
+
+    /// When so much of it no longer counts.
+    fn free_at(&self, wanted: PicoUsd, part: i64) -> Option<Timestamp> {
+        let mut free = PicoUsd::ZERO;
+        for (number, spent) in &self.spent {
+            free += *spent;
+            if free >= wanted {
+                return Timestamp::from_second((number + ROLLING_PARTS + 1) * part).ok();
+            }
+        }
+        None
     }
 }
 
@@ -107,6 +208,12 @@ pub struct Rule {
     /// The owner whose calls it limits; `*` gives each owner an account.
     #[serde(default)]
     pub owner: Option<String>,
+    /// The key (in the token file) whose tasks' calls it limits; `*` gives each key an account.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The project whose tasks' calls it limits; `*` gives each project an account.
+    #[serde(default)]
+    pub project: Option<String>,
     /// The task whose calls it limits; `*` gives each task an account.
     #[serde(default)]
     pub task: Option<String>,
@@ -128,9 +235,10 @@ impl Rule {
     /// Checks the rule.
     pub fn check(&self) -> Result<(), String> {
         let name = &self.name;
-        if self.owner.is_some() == self.task.is_some() {
+        let limited = [&self.owner, &self.key, &self.project, &self.task];
+        if limited.into_iter().flatten().count() != 1 {
             return Err(format!(
-                "the budget {name:?} needs either `owner` or `task`: a name, or \"*\" for each"
+                "the budget {name:?} needs one of `owner`, `key`, `project` and `task`: a name, or \"*\" for each"
             ));
         }
         if self.thresholds.len() > 32
@@ -150,21 +258,27 @@ impl Rule {
 
     /// The account of a call; `None` if the budget does not apply to it.
     fn scope(&self, who: &Who) -> Option<Text> {
-        let one_of =
-            |rule: &str, name: &Text| (rule == "*" || rule == &**name).then(|| Arc::clone(name));
-        match (&self.owner, &self.task) {
-            (Some(owner), _) => one_of(owner, &who.owner),
-            (None, Some(task)) => one_of(task, &who.task),
-            (None, None) => None,
-        }
+        let pairs = [
+            (&self.owner, Some(&who.owner)),
+            (&self.key, who.key.as_ref()),
+            (&self.project, who.project.as_ref()),
+            (&self.task, Some(&who.task)),
+        ];
+        let mut pairs = pairs.into_iter();
+        let (rule, name) = pairs.find_map(|(rule, name)| Some((rule.as_ref()?, name?)))?;
+        (rule == "*" || **rule == **name).then(|| Arc::clone(name))
     }
 }
 
-/// The owner and the task of a call.
+/// Whom a call counts for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Who {
     /// The owner of the task.
     pub owner: Text,
+    /// The name of the key with which the task was submitted.
+    pub key: Option<Text>,
+    /// The project of the task.
+    pub project: Option<Text>,
     /// The task.
     pub task: Text,
 }
@@ -180,17 +294,17 @@ pub enum Refused {
     Spent {
         /// The budget's name.
         budget: Text,
-        /// The owner or task of the account.
+        /// The owner, key, project or task of the account.
         scope: Text,
         /// Its period.
-        period: &'static str,
+        period: Period,
         /// The rest of the limit.
         left: PicoUsd,
         /// The limit.
         limit: PicoUsd,
         /// The most that the call can cost.
         wanted: PicoUsd,
-        /// When the next period begins, in words.
+        /// When there is room again, in words.
         again: Box<str>,
     },
     /// The price of the call is not known.
@@ -201,7 +315,7 @@ pub enum Refused {
     Unpriced {
         /// The budget's name.
         budget: Text,
-        /// The owner or task of the account.
+        /// The owner, key, project or task of the account.
         scope: Text,
         /// The model.
         model: String,
@@ -223,6 +337,8 @@ pub enum Refused {
 struct Account {
     /// The beginning of the period; `None` for a total, or before the first call.
     start: Option<Timestamp>,
+    /// For a rolling period: when it was spent.
+    parts: Parts,
     spent: PicoUsd,
     reserved: PicoUsd,
     /// The excess over a hard limit, because a server billed more than was reserved.
@@ -231,6 +347,28 @@ struct Account {
     told: u64,
     is_exceeded: bool,
     used: u64,
+}
+
+impl Account {
+    /// Updates the excess over a hard limit.
+    fn mark(&mut self, rule: &Rule) {
+        if rule.mode == Mode::Hard {
+            self.overage = self.spent - rule.limit;
+        }
+    }
+
+    /// When this much has room again, in words.
+    fn again(&self, rule: &Rule, zone: &TimeZone, wanted: PicoUsd, now: Timestamp) -> Box<str> {
+        let at = match rule.period.part() {
+            Some(part) => {
+                let lacking = self.spent + self.reserved + wanted - rule.limit;
+                self.parts.free_at(lacking, part)
+            }
+            None => rule.period.next(now, zone),
+        };
+        at.map_or_else(String::new, |at| format!(", or wait until {at}"))
+            .into()
+    }
 }
 
 #[derive(Debug)]
@@ -289,7 +427,7 @@ impl Drop for Held {
 pub struct BudgetView {
     /// The budget's name.
     pub budget: String,
-    /// The owner or task of the account.
+    /// The owner, key, project or task of the account.
     pub scope: String,
     /// The period.
     pub period: Period,
@@ -307,9 +445,9 @@ pub struct BudgetView {
     pub overage_usd: PicoUsd,
     /// The thresholds crossed in this period, in per cent.
     pub crossed: Vec<u32>,
-    /// The beginning of the period.
+    /// The beginning of the period; for a rolling one, the time from which spending counts.
     pub since: Option<Timestamp>,
-    /// The beginning of the next period.
+    /// The beginning of the next calendar period.
     pub until: Option<Timestamp>,
 }
 
@@ -375,6 +513,11 @@ impl Budgets {
         self.lock().ended(call, who, cost, at);
     }
 
+    /// Processes what calls cost whose record was erased.
+    pub(crate) fn spent(&self, who: &Who, cost: PicoUsd, at: Timestamp) {
+        self.lock().spent(who, cost, at);
+    }
+
     /// Takes the signals since the last call.
     pub(crate) fn news(&self) -> Vec<Signal> {
         std::mem::take(&mut self.lock().news)
@@ -423,6 +566,18 @@ impl Inner {
             account.told = 0;
             account.is_exceeded = false;
         }
+        if let Some(part) = rule.period.part() {
+            account.parts.advance(at, part);
+            account.spent = account.parts.sum();
+            account.mark(rule);
+            // A threshold is reported again when it is crossed again.
+            for (bit, percent) in rule.thresholds.iter().enumerate() {
+                if account.spent < rule.limit.percent(*percent) {
+                    account.told &= !(1 << bit);
+                }
+            }
+            account.is_exceeded &= account.spent > rule.limit;
+        }
         account
     }
 
@@ -463,17 +618,14 @@ impl Inner {
                 });
             }
             if rule.limit == PicoUsd::ZERO || taken + wanted > rule.limit {
-                let again = rule.period.next(now, zone);
                 let refused = Refused::Spent {
                     budget: Arc::clone(&budget),
                     scope: scope_name,
-                    period: rule.period.as_str(),
+                    period: rule.period,
                     left: rule.limit - taken,
                     limit: rule.limit,
                     wanted,
-                    again: again
-                        .map_or_else(String::new, |at| format!(", or wait until {at}"))
-                        .into(),
+                    again: account.again(rule, zone, wanted, now),
                 };
                 self.news.push(
                     BudgetExceeded {
@@ -525,6 +677,10 @@ impl Inner {
         if let Some(id) = self.calls.remove(&call) {
             self.release(&id);
         }
+        self.spent(who, cost, at);
+    }
+
+    fn spent(&mut self, who: &Who, cost: PicoUsd, at: Timestamp) {
         let rules = Arc::clone(&self.rules);
         for (index, scope) in self.accounts_of(who) {
             let (rule, zone) = &rules[index];
@@ -534,10 +690,13 @@ impl Inner {
             if start < account.start {
                 continue; // of a period that is over
             }
-            account.spent += cost;
-            if rule.mode == Mode::Hard {
-                account.overage = account.spent - rule.limit;
+            if let Some(part) = rule.period.part() {
+                account.parts.add(at, part, cost);
+                account.spent = account.parts.sum();
+            } else {
+                account.spent += cost;
             }
+            account.mark(rule);
             let mut news: Vec<Signal> = Vec::new();
             for (bit, percent) in rule.thresholds.iter().enumerate() {
                 let is_reached =
@@ -583,7 +742,10 @@ impl Inner {
                     .filter(|(bit, _)| told & (1 << bit) != 0)
                     .map(|(_, percent)| *percent)
                     .collect(),
-                since,
+                since: match rule.period {
+                    Period::Rolling { hours } => now.checked_sub(i64::from(hours).hours()).ok(),
+                    _ => since,
+                },
                 until: rule.period.next(now, zone),
             });
         }

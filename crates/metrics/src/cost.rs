@@ -43,6 +43,8 @@ pub struct Sums {
 pub(crate) struct Ledger {
     total: Sums,
     by_owner: Labelled<Text, Sums>,
+    by_key: Labelled<Text, Sums>,
+    by_project: Labelled<Text, Sums>,
     by_model: Labelled<Text, Sums>,
     by_purpose: Labelled<Text, Sums>,
     by_task: Labelled<Text, Sums>,
@@ -55,6 +57,8 @@ impl Default for Ledger {
         Self {
             total: Sums::default(),
             by_owner: Labelled::default(),
+            by_key: Labelled::default(),
+            by_project: Labelled::default(),
             by_model: Labelled::default(),
             by_purpose: Labelled::default(),
             by_task: Labelled::new(TASKS_MAX),
@@ -71,6 +75,10 @@ pub struct Costs {
     pub total: Sums,
     /// By the owner of the task.
     pub by_owner: BTreeMap<String, Sums>,
+    /// By the name of the key with which the task was submitted, as far as there is one.
+    pub by_key: BTreeMap<String, Sums>,
+    /// By the project of the task, as far as it has one.
+    pub by_project: BTreeMap<String, Sums>,
     /// By the model that answered.
     pub by_model: BTreeMap<String, Sums>,
     /// By the purpose of the call.
@@ -115,16 +123,44 @@ fn named(values: &Labelled<Text, Sums>) -> BTreeMap<String, Sums> {
         .collect()
 }
 
+/// What the sums of a call are kept by.
+struct CallLabels<'a> {
+    owner: &'a Text,
+    key: Option<&'a Text>,
+    project: Option<&'a Text>,
+    model: &'a Text,
+    endpoint: &'a Text,
+    task: &'a Text,
+}
+
+/// The labels in a signal about a call.
+macro_rules! labels {
+    ($signal:expr) => {
+        CallLabels {
+            owner: &$signal.owner,
+            key: $signal.key.as_ref(),
+            project: $signal.project.as_ref(),
+            model: &$signal.model,
+            endpoint: &$signal.endpoint,
+            task: &$signal.task,
+        }
+    };
+}
+
 impl Ledger {
     /// Changes all sums that a call belongs to.
-    fn add(&mut self, at: Timestamp, labels: [&Text; 4], change: impl Fn(&mut Sums)) {
-        let [owner, model, purpose, task] = labels;
-        let task = task_of(owner, task);
+    fn add(&mut self, at: Timestamp, labels: CallLabels<'_>, change: impl Fn(&mut Sums)) {
         change(&mut self.total);
-        change(self.by_owner.of(owner.clone()));
-        change(self.by_model.of(model.clone()));
-        change(self.by_purpose.of(purpose.clone()));
-        change(self.by_task.of(task));
+        change(self.by_owner.of(labels.owner.clone()));
+        change(self.by_model.of(labels.model.clone()));
+        change(self.by_purpose.of(labels.endpoint.clone()));
+        change(self.by_task.of(task_of(labels.owner, labels.task)));
+        if let Some(key) = labels.key {
+            change(self.by_key.of(key.clone()));
+        }
+        if let Some(project) = labels.project {
+            change(self.by_project.of(project.clone()));
+        }
         change(self.by_day.entry(day(at)).or_default());
         while self.by_day.len() > DAYS_MAX {
             self.by_day.pop_first();
@@ -139,6 +175,8 @@ impl Ledger {
         Costs {
             total: self.total,
             by_owner: named(&self.by_owner),
+            by_key: named(&self.by_key),
+            by_project: named(&self.by_project),
             by_model: named(&self.by_model),
             by_purpose: named(&self.by_purpose),
             by_task: named(&self.by_task),
@@ -197,8 +235,7 @@ impl Tracker for Ledger {
     fn take(&mut self, at: Timestamp, signal: &Signal) -> Vec<Signal> {
         match signal {
             Signal::UsageRecorded(used) => {
-                let labels = [&used.owner, &used.model, &used.endpoint, &used.task];
-                self.add(at, labels, |sums| {
+                self.add(at, labels!(used), |sums| {
                     sums.calls += 1;
                     sums.prompt_tokens += used.prompt;
                     sums.cached_tokens += used.cached;
@@ -206,8 +243,7 @@ impl Tracker for Ledger {
                 });
             }
             Signal::CostCalculated(cost) => {
-                let labels = [&cost.owner, &cost.model, &cost.endpoint, &cost.task];
-                self.add(at, labels, |sums| match cost.pico_usd {
+                self.add(at, labels!(cost), |sums| match cost.pico_usd {
                     Some(pico) => sums.usd += PicoUsd(pico),
                     None => sums.unpriced_calls += 1,
                 });
@@ -239,6 +275,8 @@ mod tests {
                 endpoint: endpoint.clone(),
                 owner: owner.clone(),
                 task: task.clone(),
+                key: Some("laptop".into()),
+                project: None,
                 prompt: 100,
                 cached: 40,
                 completion: 10,
@@ -253,6 +291,8 @@ mod tests {
                 endpoint,
                 owner,
                 task,
+                key: Some("laptop".into()),
+                project: None,
                 pico_usd,
                 price,
             }
@@ -281,6 +321,7 @@ mod tests {
         assert_eq!(view.total.cached_tokens, 12_001 * 40);
         for by in [
             &view.by_owner,
+            &view.by_key,
             &view.by_model,
             &view.by_purpose,
             &view.by_task,

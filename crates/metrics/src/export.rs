@@ -1,4 +1,5 @@
-//! The metrics in the text formats of Prometheus and `OpenMetrics`.
+//! All metrics, each defined once, and the text formats of Prometheus and `OpenMetrics`. The messages of OTLP are made in
+//! `otlp/`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,8 +9,10 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, prometheus_text
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::buckets::Times;
+use crate::buckets::{Histogram, Times};
+use crate::models::provider;
 use crate::money::Following;
+use crate::otlp::Messages;
 use crate::report::subscribers;
 use crate::telemetry::{Error, Inner, Telemetry, lock};
 
@@ -53,8 +56,50 @@ pub enum Names {
     Vllm,
 }
 
-/// Writes families of metrics in the text format of Prometheus or `OpenMetrics`, as the encoder decides.
-pub struct Writer<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+/// Metrics that are computed when they are exported.
+pub trait Source: fmt::Debug + Send + Sync + 'static {
+    /// Writes them all.
+    fn write(&self, writer: &mut Writer<'_, '_>) -> fmt::Result;
+}
+
+/// A source as the registry of the text formats takes it.
+#[derive(Debug)]
+struct Collected(Arc<dyn Source>);
+
+impl Collector for Collected {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.0.write(&mut Writer(Target::Text(&mut encoder)))
+    }
+}
+
+/// The value of a counter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Count {
+    /// A whole number.
+    Whole(u64),
+    /// An amount that is not a whole number.
+    Part(f64),
+}
+
+impl From<u64> for Count {
+    fn from(count: u64) -> Self {
+        Self::Whole(count)
+    }
+}
+
+impl From<f64> for Count {
+    fn from(amount: f64) -> Self {
+        Self::Part(amount)
+    }
+}
+
+/// Writes families of metrics in one of the formats: text, or the messages of OTLP.
+pub struct Writer<'a, 'e>(Target<'a, 'e>);
+
+enum Target<'a, 'e> {
+    Text(&'a mut DescriptorEncoder<'e>),
+    Otlp(&'a mut Messages),
+}
 
 impl fmt::Debug for Writer<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,44 +107,38 @@ impl fmt::Debug for Writer<'_, '_> {
     }
 }
 
-impl<'a, 'e> Writer<'a, 'e> {
-    /// Creates a writer for this encoder.
-    pub fn new(encoder: &'a mut DescriptorEncoder<'e>) -> Self {
-        Self(encoder)
+impl<'a> Writer<'a, '_> {
+    /// Creates a writer of messages of OTLP.
+    pub(crate) fn otlp(messages: &'a mut Messages) -> Self {
+        Self(Target::Otlp(messages))
     }
+}
 
+impl Writer<'_, '_> {
     /// Writes a counter. The name is given without `_total`.
-    pub fn counters(
+    pub fn counters<N: Into<Count>>(
         &mut self,
         name: &str,
         help: &str,
-        rows: impl IntoIterator<Item = (LabelSet, u64)>,
+        rows: impl IntoIterator<Item = (LabelSet, N)>,
     ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
+        let rows = rows
+            .into_iter()
+            .map(|(labels, value)| (labels, value.into()));
+        let encoder = match &mut self.0 {
+            Target::Text(encoder) => encoder,
+            Target::Otlp(messages) => {
+                messages.counter(name, help, rows);
+                return Ok(());
+            }
+        };
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in rows {
-            metric
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a counter of an amount that is not a whole number.
-    pub fn amounts(
-        &mut self,
-        name: &str,
-        help: &str,
-        rows: impl IntoIterator<Item = (LabelSet, f64)>,
-    ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (labels, value) in rows {
-            metric
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, f64, u64>(&value, None)?;
+            let mut metric = metric.encode_family(&labels)?;
+            match value {
+                Count::Whole(count) => metric.encode_counter::<NoLabelSet, u64, u64>(&count, None),
+                Count::Part(part) => metric.encode_counter::<NoLabelSet, f64, u64>(&part, None),
+            }?;
         }
         Ok(())
     }
@@ -111,9 +150,14 @@ impl<'a, 'e> Writer<'a, 'e> {
         help: &str,
         rows: impl IntoIterator<Item = (LabelSet, f64)>,
     ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let encoder = match &mut self.0 {
+            Target::Text(encoder) => encoder,
+            Target::Otlp(messages) => {
+                messages.gauge(name, help, rows);
+                return Ok(());
+            }
+        };
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in rows {
             // A whole number is written as one.
             let mut metric = metric.encode_family(&labels)?;
@@ -127,22 +171,40 @@ impl<'a, 'e> Writer<'a, 'e> {
         Ok(())
     }
 
+    fn histograms(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (LabelSet, Histogram)>,
+    ) -> fmt::Result {
+        let encoder = match &mut self.0 {
+            Target::Text(encoder) => encoder,
+            Target::Otlp(messages) => {
+                messages.histogram(name, help, rows);
+                return Ok(());
+            }
+        };
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (labels, values) in rows {
+            metric
+                .encode_family(&labels)?
+                .encode_histogram::<NoLabelSet>(values.sum, values.count, &values.buckets, None)?;
+        }
+        Ok(())
+    }
+
     fn times<'t>(
         &mut self,
         name: &str,
         help: &str,
         rows: impl IntoIterator<Item = (LabelSet, &'t Times)>,
     ) -> fmt::Result {
-        let mut metric = self
-            .0
-            .encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for (labels, times) in rows {
-            let (sum, count, buckets) = (times.sum(), times.count(), times.buckets());
-            metric
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
-        }
-        Ok(())
+        let rows = rows.into_iter();
+        self.histograms(
+            name,
+            help,
+            rows.map(|(labels, times)| (labels, times.histogram())),
+        )
     }
 }
 
@@ -161,22 +223,17 @@ fn two(one: (&'static str, &str), other: (&'static str, &str)) -> LabelSet {
 }
 
 impl Telemetry {
-    /// All metrics as text, with those of `others`, whose names get our prefix too. Starts counting if nobody did before.
-    pub fn exposition(
-        &self,
-        format: Format,
-        names: Names,
-        others: Vec<Box<dyn Collector>>,
-    ) -> Result<String, Error> {
+    /// All metrics as text. Starts counting if nobody did before.
+    pub fn exposition(&self, format: Format, names: Names) -> Result<String, Error> {
         self.begin()?;
         let mut registry = Registry::default();
         let own = registry.sub_registry_with_prefix("journeyman");
-        for collector in others {
-            own.register_collector(collector);
+        for source in self.sources() {
+            own.register_collector(Box::new(Collected(source)));
         }
-        own.register_collector(Box::new(Own(Arc::clone(self.inner()))));
         if names == Names::Vllm {
-            registry.register_collector(Box::new(Vllm(Arc::clone(self.inner()))));
+            let vllm = Arc::new(Vllm(Arc::clone(self.inner())));
+            registry.register_collector(Box::new(Collected(vllm)));
         }
         let mut page = String::new();
         let written = match format {
@@ -187,6 +244,30 @@ impl Telemetry {
             tracing::error!("metrics could not be written"); // writing to a String cannot fail
         }
         Ok(page)
+    }
+
+    /// All metrics whose names get our prefix: those of others, and our own.
+    fn sources(&self) -> Vec<Arc<dyn Source>> {
+        let mut sources = self.others();
+        sources.push(Arc::new(Own(Arc::clone(self.inner()))));
+        sources
+    }
+
+    /// All metrics as messages of OTLP, with those that have a name among OpenTelemetry's conventions under that name too.
+    pub(crate) fn messages(&self) -> Messages {
+        let mut messages = Messages::new("journeyman_", self.inner().time.now());
+        let mut write = |source: &dyn Source| {
+            let written = source.write(&mut Writer::otlp(&mut messages));
+            debug_assert!(written.is_ok(), "messages take everything");
+        };
+        for source in self.sources() {
+            write(&*source);
+        }
+        messages.without_prefix();
+        let conventional = Conventional(Arc::clone(self.inner()));
+        let written = conventional.write(&mut Writer::otlp(&mut messages));
+        debug_assert!(written.is_ok(), "messages take everything");
+        messages
     }
 }
 
@@ -199,20 +280,18 @@ impl fmt::Debug for Own {
     }
 }
 
-#[allow(clippy::cast_precision_loss)] // gauges are floats
-impl Collector for Own {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut writer = Writer::new(&mut encoder);
-        self.requests(&mut writer)?;
-        self.streaming(&mut writer)?;
-        self.errors(&mut writer)?;
-        self.objectives(&mut writer)?;
-        self.money(&mut writer)?;
-        self.models(&mut writer)?;
-        self.engine(&mut writer)?;
-        self.batch_and_alerts(&mut writer)?;
-        self.work(&mut writer)?;
-        self.itself(&mut writer)
+impl Source for Own {
+    fn write(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        self.requests(writer)?;
+        self.streaming(writer)?;
+        self.errors(writer)?;
+        self.objectives(writer)?;
+        self.money(writer)?;
+        self.models(writer)?;
+        self.engine(writer)?;
+        self.batch_and_alerts(writer)?;
+        self.work(writer)?;
+        self.itself(writer)
     }
 }
 
@@ -402,7 +481,7 @@ impl Own {
             let rows = ledger
                 .models()
                 .map(|(model, sums)| (label("model", model), sums.usd.as_usd()));
-            writer.amounts(
+            writer.counters(
                 "cost_usd",
                 "Cost of calls with a known price, over the whole journal",
                 rows,
@@ -525,7 +604,7 @@ impl Own {
             "Resident memory of the process",
             plain(engine.memory_bytes as f64),
         )?;
-        writer.amounts(
+        writer.counters(
             "process_cpu_seconds",
             "Processor time used by the process",
             [(none(), engine.cpu.as_secs_f64())],
@@ -539,7 +618,7 @@ impl Own {
             "Model calls in progress",
             plain(batch.calls as f64),
         )?;
-        writer.amounts(
+        writer.counters(
             "model_busy_seconds",
             "Time with at least one model call in progress",
             [(Vec::new(), batch.busy_seconds)],
@@ -615,6 +694,22 @@ impl Own {
             "Signals that a tracker had no room for, or failed on",
             rows,
         )?;
+        if let Some(exported) = Telemetry::exported(&self.0) {
+            let rows = [
+                ("exported", exported.spans_exported),
+                ("dropped", exported.spans_dropped),
+            ];
+            writer.counters(
+                "otlp_spans",
+                "Spans that were exported, and those that the collector refused",
+                rows.map(|(outcome, count)| (label("outcome", outcome), count)),
+            )?;
+            writer.counters(
+                "otlp_requests_failed",
+                "Exports of traces or metrics that failed",
+                [(Vec::new(), exported.requests_failed)],
+            )?;
+        }
         let is_current = *self.0.following.borrow() == Following::Current;
         let help = "Whether metrics over the whole journal are up to date";
         writer.gauges(
@@ -634,9 +729,8 @@ impl fmt::Debug for Vllm {
     }
 }
 
-impl Collector for Vllm {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut writer = Writer::new(&mut encoder);
+impl Source for Vllm {
+    fn write(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
         {
             let streaming = lock(&self.0.trackers.streaming);
             let models = || streaming.models.iter();
@@ -678,5 +772,62 @@ impl Collector for Vllm {
             .iter()
             .map(|(model, figures)| (label("model_name", model), figures.completion_tokens));
         writer.counters("vllm:generation_tokens", "Tokens that were generated", rows)
+    }
+}
+
+/// The metrics that OpenTelemetry's conventions for generative AI have a name for.
+struct Conventional(Arc<Inner>);
+
+impl fmt::Debug for Conventional {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conventional").finish_non_exhaustive()
+    }
+}
+
+impl Source for Conventional {
+    fn write(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let streaming = lock(&self.0.trackers.streaming);
+        let models = lock(&self.0.trackers.models);
+        let labels = |model: &str| {
+            let server = models.0.get(model).map_or("", |figures| &*figures.server);
+            vec![
+                ("gen_ai.operation.name", "chat".to_owned()),
+                ("gen_ai.provider.name", provider(server).to_owned()),
+                ("gen_ai.request.model", model.to_owned()),
+            ]
+        };
+        let rows = models.0.iter();
+        let rows = rows.map(|(model, figures)| (labels(model), &figures.time.0));
+        writer.times(
+            "gen_ai.client.operation.duration",
+            "Duration of model calls",
+            rows,
+        )?;
+        let rows = models.0.iter().flat_map(|(model, figures)| {
+            [("input", &figures.input), ("output", &figures.output)].map(|(kind, tokens)| {
+                let mut labels = labels(model);
+                labels.push(("gen_ai.token.type", kind.to_owned()));
+                (labels, tokens.histogram())
+            })
+        });
+        writer.histograms(
+            "gen_ai.client.token.usage",
+            "Tokens used by model calls",
+            rows,
+        )?;
+        let rows = streaming.models.iter();
+        let rows = rows.map(|(model, streams)| (labels(model), &streams.first_token.0));
+        writer.times(
+            "gen_ai.client.operation.time_to_first_chunk",
+            "Time from sending a request to the first piece of its answer",
+            rows,
+        )?;
+        let rows = streaming.models.iter();
+        let rows = rows.map(|(model, streams)| (labels(model), &streams.between_pieces.0));
+        writer.times(
+            "gen_ai.client.operation.time_per_output_chunk",
+            "Time between two pieces of an answer",
+            rows,
+        )
     }
 }

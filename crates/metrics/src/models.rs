@@ -5,21 +5,36 @@ use journeyman_signal::{Signal, Text};
 use serde::Serialize;
 
 use crate::bounded::Labelled;
-use crate::buckets::RequestTime;
+use crate::buckets::{RequestTime, TokenCounts};
 use crate::sketch::{Sketch, Summary};
 use crate::tracker::Tracker;
 
 /// Tokens a second are kept in thousandths.
 const THOUSAND: f64 = 1e3;
 
+/// The name of a model server's kind among OpenTelemetry's providers. A server that speaks `OpenAI`'s protocol counts as
+/// `openai`, whoever runs it.
+pub(crate) fn provider(server: &str) -> &str {
+    match server {
+        "openai-compatible" => "openai",
+        "" => "_OTHER",
+        other => other,
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model {
+    /// The kind of its server, if a task was started with it.
+    pub(crate) server: Text,
     pub(crate) tasks: u64,
     pub(crate) routed: u64,
     pub(crate) calls: u64,
     pub(crate) prompt_tokens: u64,
     pub(crate) completion_tokens: u64,
     pub(crate) generated: u64,
+    /// The tokens of prompts and answers, by call.
+    pub(crate) input: TokenCounts,
+    pub(crate) output: TokenCounts,
     pub(crate) time: RequestTime,
     throughput: Sketch,
 }
@@ -78,13 +93,22 @@ impl Tracker for Models {
 
     fn take(&mut self, _: Timestamp, signal: &Signal) -> Vec<Signal> {
         match signal {
-            Signal::ModelSelected(selected) => self.0.of(selected.model.clone()).tasks += 1,
+            Signal::ModelSelected(selected) => {
+                let model = self.0.of(selected.model.clone());
+                model.tasks += 1;
+                model.server = selected.server.clone();
+            }
             Signal::RequestRouted(routed) => self.0.of(routed.model.clone()).routed += 1,
             Signal::UsageRecorded(used) => {
                 let model = self.0.of(used.model.clone());
                 model.calls += 1;
                 model.prompt_tokens += used.prompt;
                 model.completion_tokens += used.completion;
+                // Of a call without an answer nobody knows what was what.
+                if used.prompt > 0 {
+                    model.input.add(used.prompt);
+                    model.output.add(used.completion);
+                }
             }
             Signal::TokensGenerated(generated) => {
                 self.0.of(generated.model.clone()).generated += generated.tokens;

@@ -116,11 +116,19 @@ impl Money {
         }
         let usage = Usage {
             prompt: call.prompt,
-            cached: Tokens::ZERO,
             completion: call.max_tokens,
+            ..Usage::default()
         };
-        let priced = self.prices.price(call.at, usage, now);
-        let usd = priced.ok().and_then(|priced| priced.usd);
+        let written = Usage {
+            cache_write: call.prompt,
+            ..usage
+        };
+        // Writing to a cache may cost more than a prompt without one.
+        let usd = [usage, written].map(|usage| {
+            let priced = self.prices.price(call.at, usage, now);
+            priced.ok().and_then(|priced| priced.usd)
+        });
+        let usd = usd.into_iter().flatten().max();
         let held = self
             .budgets
             .reserve(who, call.at.model, usd, id.clone(), now)?;

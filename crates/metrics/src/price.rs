@@ -64,76 +64,97 @@ impl<'de> Deserialize<'de> for PerMillion {
 }
 
 /// The prices of a model's tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Rates {
     input: PerMillion,
     output: PerMillion,
     /// The price of prompt tokens that were in the server's cache; that of `input` if absent.
     cached: Option<PerMillion>,
+    /// The price of prompt tokens that the server wrote to its cache; that of `input` if absent.
+    cache_write: Option<PerMillion>,
+    /// The part of the price, in per cent, that is paid for calls of a service tier, such as `flex` or `batch`.
+    #[serde(default)]
+    tiers: BTreeMap<String, u32>,
 }
 
 impl Rates {
-    /// The cost of a call. `usage` was checked: no more tokens are cached than sent.
-    fn cost(&self, usage: Usage) -> PicoUsd {
+    /// The cost of a call. `usage` was checked: no more tokens are cached or written to the cache than sent.
+    fn cost(&self, usage: Usage, tier: Option<&str>) -> PicoUsd {
         let cached = self.cached.unwrap_or(self.input);
-        self.input.of_token().times((usage.prompt - usage.cached).0)
+        let written = self.cache_write.unwrap_or(self.input);
+        let others = usage.prompt - usage.cached - usage.cache_write;
+        let whole = self.input.of_token().times(others.0)
             + cached.of_token().times(usage.cached.0)
-            + self.output.of_token().times(usage.completion.0)
+            + written.of_token().times(usage.cache_write.0)
+            + self.output.of_token().times(usage.completion.0);
+        match tier.and_then(|tier| self.tiers.get(tier)) {
+            Some(percent) => whole.percent(*percent),
+            None => whole,
+        }
+    }
+
+    /// Takes a name out of a table of which the rest are rates.
+    fn named(mut table: toml::Table, key: &str) -> Result<(String, Self), String> {
+        let name = table
+            .remove(key)
+            .ok_or_else(|| format!("missing field `{key}`"))?;
+        let name = name.try_into::<String>();
+        let name = name.map_err(|error| format!("`{key}`: {}", error.message()))?;
+        let rates = table.try_into::<Self>();
+        Ok((name, rates.map_err(|error| error.message().to_owned())?))
     }
 }
 
 /// A price of the money file.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "toml::Table")]
 struct FilePrice {
     /// A name, or the beginning of a name and a `*`.
     model: String,
-    input: PerMillion,
-    output: PerMillion,
-    cached: Option<PerMillion>,
+    rates: Rates,
 }
 
-/// The price of a model in `[[models]]`, as its table `price` in the configuration file.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConfiguredPrice {
-    /// The version of the price, recorded with each call.
-    version: String,
-    input: PerMillion,
-    output: PerMillion,
-    cached: Option<PerMillion>,
-}
+impl TryFrom<toml::Table> for FilePrice {
+    type Error = String;
 
-impl ConfiguredPrice {
-    fn rates(&self) -> Rates {
-        let (input, output, cached) = (self.input, self.output, self.cached);
-        Rates {
-            input,
-            output,
-            cached,
-        }
-    }
-
-    /// The version of the price.
-    pub fn version(&self) -> &str {
-        &self.version
+    fn try_from(table: toml::Table) -> Result<Self, String> {
+        let (model, rates) = Rates::named(table, "model")?;
+        Ok(Self { model, rates })
     }
 }
 
 impl FilePrice {
-    fn rates(&self) -> Rates {
-        let (input, output, cached) = (self.input, self.output, self.cached);
-        Rates {
-            input,
-            output,
-            cached,
-        }
-    }
-
     fn is_of(&self, model: &str) -> bool {
         match self.model.strip_suffix('*') {
             Some(start) => model.starts_with(start),
             None => self.model == model,
         }
+    }
+}
+
+/// The price of a model in `[[models]]`, as its table `price` in the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub struct ConfiguredPrice {
+    /// The version of the price, recorded with each call.
+    version: String,
+    rates: Rates,
+}
+
+impl TryFrom<toml::Table> for ConfiguredPrice {
+    type Error = String;
+
+    fn try_from(table: toml::Table) -> Result<Self, String> {
+        let (version, rates) = Rates::named(table, "version")?;
+        Ok(Self { version, rates })
+    }
+}
+
+impl ConfiguredPrice {
+    /// The version of the price.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 }
 
@@ -158,6 +179,8 @@ pub struct ModelAt<'a> {
     pub server: &'a str,
     /// The URL of the server.
     pub url: &'a str,
+    /// The service tier of the call, such as `flex`; `None` for the usual one.
+    pub tier: Option<&'a str>,
 }
 
 impl ModelAt<'_> {
@@ -183,6 +206,8 @@ pub struct Usage {
     pub prompt: Tokens,
     /// The tokens of the prompt that were in the server's cache.
     pub cached: Tokens,
+    /// The tokens of the prompt that the server wrote to its cache. They are none of the cached ones.
+    pub cache_write: Tokens,
     /// The tokens of the answer.
     pub completion: Tokens,
 }
@@ -200,7 +225,7 @@ pub struct Priced {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{cached} cached tokens are more than the {prompt} of the prompt that they are part of")]
 pub struct BadUsage {
-    /// The reported tokens in the cache.
+    /// The tokens reported as read from the cache or written to it.
     pub cached: Tokens,
     /// The tokens of the prompt.
     pub prompt: Tokens,
@@ -265,19 +290,19 @@ impl Prices {
         usage: Usage,
         when: Timestamp,
     ) -> Result<Priced, BadUsage> {
-        let Usage { prompt, cached, .. } = usage;
+        let (prompt, cached) = (usage.prompt, usage.cached + usage.cache_write);
         if cached > prompt {
             return Err(BadUsage { cached, prompt });
         }
         if let Some(price) = at.configured.and_then(|name| self.configured.get(name)) {
             return Ok(Priced {
-                usd: Some(price.rates().cost(usage)),
+                usd: Some(price.rates.cost(usage, at.tier)),
                 source: format!("models {}", price.version),
             });
         }
         if let Some(price) = self.file.iter().find(|price| price.is_of(at.model)) {
             return Ok(Priced {
-                usd: Some(price.rates().cost(usage)),
+                usd: Some(price.rates.cost(usage, at.tier)),
                 source: format!("file {}", self.version),
             });
         }
@@ -305,11 +330,15 @@ fn provider_price(at: ModelAt<'_>, usage: Usage, when: Timestamp) -> Option<Pico
     let billed = Billed::from([
         (UsageKey::INPUT_TOKENS, float(usage.prompt)),
         (UsageKey::CACHE_READ_TOKENS, float(usage.cached)),
+        (UsageKey::CACHE_WRITE_TOKENS, float(usage.cache_write)),
         (UsageKey::OUTPUT_TOKENS, float(usage.completion)),
     ]);
-    let request = PriceRequest::new(at.model, &billed)
+    let mut request = PriceRequest::new(at.model, &billed)
         .with_provider_api_url(at.url)
         .with_timestamp(when);
+    if let Some(tier) = at.tier {
+        request = request.with_price_context("service_tier", tier);
+    }
     match Calculator::bundled().calculate(&request) {
         Ok(price) => exact(price.total_price),
         Err(error) => {
@@ -339,6 +368,7 @@ mod tests {
         Usage {
             prompt: Tokens(prompt),
             cached: Tokens(cached),
+            cache_write: Tokens::ZERO,
             completion: Tokens(completion),
         }
     }
@@ -352,12 +382,14 @@ mod tests {
         model: "qwen2.5-coder-1.5b",
         server: "llama.cpp",
         url: "http://127.0.0.1:8080",
+        tier: None,
     };
     const OPENAI: ModelAt<'_> = ModelAt {
         configured: None,
         model: "gpt-4o-mini",
         server: "openai-compatible",
         url: "https://api.openai.com/v1",
+        tier: None,
     };
 
     #[test]
@@ -444,6 +476,40 @@ mod tests {
         }
         let without = text.replace("version", "variant");
         assert!(toml::from_str::<ConfiguredPrice>(&without).is_err());
+    }
+
+    #[test]
+    fn writing_to_a_cache_and_a_service_tier_have_their_price() {
+        let text = r#"
+            version = "1"
+            [[price]]
+            model = "m"
+            input = "1"
+            cached = "0.1"
+            cache_write = "1.25"
+            output = "4"
+            tiers = { flex = 50, priority = 175 }
+        "#;
+        let (prices, _) = Prices::parse(text).unwrap();
+        let usage = Usage {
+            cache_write: Tokens(30),
+            ..usage(100, 40, 10)
+        };
+        let whole = 30 * 1_000_000 + 40 * 100_000 + 30 * 1_250_000 + 10 * 4_000_000;
+        for (tier, usd) in [
+            (None, whole),
+            (Some("flex"), whole / 2),
+            (Some("priority"), whole / 4 * 7),
+            (Some("unheard-of"), whole),
+        ] {
+            let at = ModelAt {
+                model: "m",
+                tier,
+                ..OPENAI
+            };
+            let priced = prices.price(at, usage, then()).unwrap();
+            assert_eq!(priced.usd, Some(PicoUsd(usd)), "{tier:?}");
+        }
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use journeyman_event::payload::{
-    Interruption, ModelCallCompleted, ModelCallStarted, PauseReason, Purpose, Reserved,
-    ToolOutcome, Verdict,
+    ErasedCost, ErasureStarted, Interruption, ModelCallCompleted, ModelCallStarted, PauseReason,
+    Purpose, Reserved, ToolOutcome, Verdict,
 };
-use journeyman_event::{Event, EventId, Payload, PicoUsd, Tokens, word};
+use journeyman_event::{Event, EventId, Payload, PicoUsd, Revision, Tokens, word};
 use journeyman_signal::{
     BuiltContext, CacheHit, CacheLookup, CacheMiss, CancelledTask, CompletedAgent, CompletedTask,
     CompletedTool, CostCalculated, ErrorOccurred, ExecutingTool, FailedTask, ModelSelected,
@@ -49,7 +49,19 @@ pub(crate) const KINDS: &[&str] = &[
     "test_passed",
     "test_failed",
     "output_failed",
+    "erasure_started",
 ];
+/// The kinds of events that are needed to know what the model calls of a task cost.
+pub const COST_KINDS: &[&str] = &[
+    "model_call_started",
+    "model_call_completed",
+    "model_call_failed",
+    "effect_interrupted",
+];
+
+/// The most erased calls that are remembered until the record of their erasure is read. Beyond it, the costs in each
+/// record count in full, also those of calls that were read before they were erased.
+const ERASED_MAX: usize = 500_000;
 
 /// The most calls in progress, and tasks whose model is remembered. Beyond it the oldest is forgotten, and what follows
 /// is counted under an unknown model.
@@ -92,6 +104,62 @@ struct Call {
     /// Its name in the configuration, or the task's model.
     model: Text,
     reserved: Option<Reserved>,
+    key: Option<Text>,
+    project: Option<Text>,
+}
+
+/// The erased calls whose record of erasure was not read yet, by owner and task.
+#[derive(Debug, Default)]
+struct Erased {
+    calls: HashMap<(Text, Text), Vec<Revision>>,
+    count: usize,
+    is_overflown: bool,
+}
+
+impl Erased {
+    fn note(&mut self, stream: (Text, Text), revision: Revision) {
+        if self.count < ERASED_MAX {
+            self.count += 1;
+            self.calls.entry(stream).or_default().push(revision);
+        } else {
+            self.is_overflown = true;
+        }
+    }
+
+    /// The costs of those calls of a task that were erased before they could be counted.
+    fn uncounted<'r>(
+        &mut self,
+        stream: &(Text, Text),
+        record: &'r ErasureStarted,
+    ) -> impl Iterator<Item = &'r ErasedCost> {
+        let calls = self.calls.remove(stream).unwrap_or_default();
+        self.count -= calls.len();
+        let counts_all = self.is_overflown;
+        let is_uncounted = move |one: &&ErasedCost| counts_all || calls.contains(&one.revision);
+        record.spent.iter().filter(is_uncounted)
+    }
+}
+
+/// What the calls of a task cost, for the record of its erasure. Takes its events of the kinds [`COST_KINDS`] in their
+/// order.
+pub fn erased_costs<'e>(events: impl IntoIterator<Item = &'e Event>) -> Vec<ErasedCost> {
+    let mut projection = Projection::new(Budgets::new(Vec::new()));
+    let costs = events.into_iter().flat_map(|event| {
+        let signals = projection.signals(event);
+        signals.into_iter().filter_map(move |signal| {
+            let Signal::CostCalculated(cost) = signal else {
+                return None;
+            };
+            Some(ErasedCost {
+                revision: event.revision(),
+                at: event.occurred_at(),
+                usd: PicoUsd(cost.pico_usd.filter(|usd| *usd > 0)?),
+                key: cost.key.map(|key| key.to_string()),
+                project: cost.project.map(|project| project.to_string()),
+            })
+        })
+    });
+    costs.collect()
 }
 
 /// Makes signals from events, in the order of the journal.
@@ -100,6 +168,7 @@ pub(crate) struct Projection {
     calls: Latest<EventId, Call>,
     retried: Latest<EventId, u32>,
     models: Latest<(Text, Text), Text>,
+    erased: Erased,
     budgets: Budgets,
 }
 
@@ -143,6 +212,7 @@ impl Projection {
             calls: Latest::new(),
             retried: Latest::new(),
             models: Latest::new(),
+            erased: Erased::default(),
             budgets,
         }
     }
@@ -155,12 +225,19 @@ impl Projection {
         let owner: Text = event.owner().as_str().into();
         let task: Text = event.task_id().as_str().into();
         let key = (Arc::clone(&owner), Arc::clone(&task));
-        let called = self.call(event).map(|call| call.model);
-        let model = called.or_else(|| self.models.values.get(&key).cloned());
-        let who = Who {
+        let called = self.call(event);
+        let mut who = Who {
             owner: Arc::clone(&owner),
+            key: None,
+            project: None,
             task: Arc::clone(&task),
         };
+        if let Some(call) = &called {
+            who.key.clone_from(&call.key);
+            who.project.clone_from(&call.project);
+        }
+        let called = called.map(|call| call.model);
+        let model = called.or_else(|| self.models.values.get(&key).cloned());
         let at = At { event, who, model };
         let mut signals = Vec::new();
         self.recovered(event, &mut signals);
@@ -293,12 +370,30 @@ impl Projection {
                 let (outcome, took) = (named(&failed.kind), ms(failed.wall_ms));
                 signals.push(SandboxRun { outcome, took }.into());
             }
+            Payload::Erased { kind, .. } if COST_KINDS.contains(&&**kind) => {
+                self.erased.note(key, event.revision());
+            }
+            Payload::ErasureStarted(record) => self.erasure(record),
             Payload::OutputFailed(failed) => {
                 signals.push(at.error("output_failed", "output".into(), &failed.problem));
             }
             _ => {}
         }
         signals
+    }
+
+    /// Lets budgets keep what an erased task spent. What was counted before it was erased is not counted again.
+    fn erasure(&mut self, record: &ErasureStarted) {
+        let stream = (record.owner.as_str().into(), record.task_id.as_str().into());
+        for cost in self.erased.uncounted(&stream, record) {
+            let who = Who {
+                owner: Arc::clone(&stream.0),
+                key: cost.key.as_deref().map(Text::from),
+                project: cost.project.as_deref().map(Text::from),
+                task: Arc::clone(&stream.1),
+            };
+            self.budgets.spent(&who, cost.usd, cost.at);
+        }
     }
 
     /// Adds a signal if the event is the outcome of a repeated effect.
@@ -329,14 +424,21 @@ impl Projection {
             purpose: started.purpose,
             model: known.unwrap_or_else(|| UNKNOWN.into()),
             reserved: started.reserved.clone(),
+            key: started.key.as_deref().map(Text::from),
+            project: started.project.as_deref().map(Text::from),
         };
         let routed = RequestRouted {
             model: Arc::clone(&call.model),
             purpose: started.purpose.as_str().into(),
         };
         if let Some(reserved) = &call.reserved {
+            let who = Who {
+                key: call.key.clone(),
+                project: call.project.clone(),
+                ..at.who.clone()
+            };
             self.budgets
-                .started(at.event.id(), &at.who, &reserved.id, reserved.usd);
+                .started(at.event.id(), &who, &reserved.id, reserved.usd);
         }
         self.calls.put(at.event.id(), call);
         routed.into()
@@ -426,6 +528,8 @@ fn usage(at: &At<'_>, used: Used<'_>, signals: &mut Vec<Signal>) {
         endpoint: Arc::clone(&used.endpoint),
         owner: Arc::clone(&at.who.owner),
         task: Arc::clone(&at.who.task),
+        key: at.who.key.clone(),
+        project: at.who.project.clone(),
         pico_usd: used.usd.map(|usd| usd.0),
         price: used.price.into(),
     };
@@ -434,6 +538,8 @@ fn usage(at: &At<'_>, used: Used<'_>, signals: &mut Vec<Signal>) {
         endpoint: used.endpoint,
         owner: Arc::clone(&at.who.owner),
         task: Arc::clone(&at.who.task),
+        key: at.who.key.clone(),
+        project: at.who.project.clone(),
         prompt: used.prompt,
         cached: used.cached,
         completion: used.completion,

@@ -13,10 +13,11 @@ use crate::engine::EngineView;
 use crate::errors::ErrorsView;
 use crate::models::{CacheView, ModelView};
 use crate::money::Following;
+use crate::otlp::OtlpView;
 use crate::requests::RequestsView;
 use crate::slo::ObjectiveView;
 use crate::streaming::StreamingView;
-use crate::telemetry::{Inner, lock};
+use crate::telemetry::{Inner, Telemetry, lock};
 use crate::work::WorkView;
 
 /// All metrics, read one tracker after the other.
@@ -52,6 +53,8 @@ pub struct Report {
     pub alerts: AlertsView,
     /// Tasks, agents, tools, test runs, over the whole journal.
     pub work: WorkView,
+    /// The export of traces and metrics, since the process started; all zero if there is none.
+    pub otlp: OtlpView,
     /// The subscribers of signals, and how they keep up.
     pub subscribers: Vec<SubscriberView>,
 }
@@ -109,6 +112,7 @@ impl Report {
             batch: lock(&trackers.batch).view(),
             alerts: lock(&trackers.alerts).view(),
             work: lock(&trackers.work).view(),
+            otlp: Telemetry::exported(inner).unwrap_or_default(),
             subscribers: subscribers(inner.bus.statistics()),
         }
     }

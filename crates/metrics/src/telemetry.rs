@@ -1,7 +1,7 @@
 //! The service: a bus for signals, the trackers subscribed to it, and the follower of the journal.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use journeyman_bus::{
     Bus, Context, Emitted, Emitter, Kinds, Overflow, Registration, Stamp, SubscriberOptions,
@@ -19,9 +19,11 @@ use crate::budget::{Budgets, Rule};
 use crate::cost::Ledger;
 use crate::engine::Engine;
 use crate::errors::Errors;
+use crate::export::Source;
 use crate::fingerprint::Normaliser;
 use crate::models::{Caches, Models};
 use crate::money::{Following, Money};
+use crate::otlp::{Exporter, Figures, OtlpError, OtlpOptions, OtlpView};
 use crate::price::Prices;
 use crate::projection::{KINDS, Projection};
 use crate::report::Report;
@@ -45,6 +47,9 @@ pub enum Error {
     /// The bus accepts no further subscriber.
     #[error(transparent)]
     Bus(#[from] journeyman_bus::Error),
+    /// The endpoint for traces and metrics cannot be used.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
 }
 
 /// The options of the service.
@@ -57,6 +62,8 @@ pub struct TelemetryOptions {
     pub prices: Prices,
     /// The spending budgets.
     pub budgets: Vec<Rule>,
+    /// Where traces and metrics are exported to. `None` exports none.
+    pub otlp: Option<OtlpOptions>,
 }
 
 /// All trackers. Each has its own lock, which is held for microseconds.
@@ -114,6 +121,8 @@ pub(crate) struct Inner {
     followed: watch::Sender<Following>,
     signals: Signals,
     money: Money,
+    otlp: Option<OtlpOptions>,
+    exported: Arc<Figures>,
     work: Mutex<AtWork>,
 }
 
@@ -123,6 +132,9 @@ struct AtWork {
     has_begun: bool,
     journal: Option<Journal>,
     registrations: Vec<Registration>,
+    /// Metrics of others.
+    others: Vec<Arc<dyn Source>>,
+    exporter: Option<Exporter>,
     follower: Option<JoinHandle<()>>,
 }
 
@@ -151,7 +163,11 @@ impl Telemetry {
             time,
             prices,
             budgets,
+            otlp,
         } = options;
+        if let Some(otlp) = &otlp {
+            otlp.check()?;
+        }
         let bus = SignalBus::start();
         let (followed, following) = watch::channel(Following::NotBegun);
         let budgets = Budgets::new(budgets);
@@ -182,8 +198,28 @@ impl Telemetry {
             following,
             stamp,
             followed,
+            otlp,
+            exported: Arc::default(),
             work: Mutex::default(),
         })))
+    }
+
+    pub(crate) fn upgrade(inner: &Weak<Inner>) -> Option<Self> {
+        inner.upgrade().map(Self)
+    }
+
+    /// Adds metrics of another part of the program to all exports.
+    pub fn add_source(&self, source: Arc<dyn Source>) {
+        lock(&self.0.work).others.push(source);
+    }
+
+    pub(crate) fn others(&self) -> Vec<Arc<dyn Source>> {
+        lock(&self.0.work).others.clone()
+    }
+
+    /// What was exported by OTLP; `None` if nothing is.
+    pub(crate) fn exported(inner: &Inner) -> Option<OtlpView> {
+        inner.otlp.as_ref().map(|_| inner.exported.view())
     }
 
     /// The handle that emits signals to the trackers.
@@ -196,10 +232,14 @@ impl Telemetry {
         self.0.money.clone()
     }
 
-    /// Sets the journal to follow. If there are budgets, counting starts at once. Must be called in a tokio runtime.
+    /// Sets the journal to follow. If there are budgets, or traces and metrics are exported, counting starts at once. Must be
+    /// called in a tokio runtime.
     pub fn attach(&self, journal: Journal) -> Result<(), Error> {
-        lock(&self.0.work).journal = Some(journal);
-        if self.0.budgets.is_empty() {
+        lock(&self.0.work).journal = Some(journal.clone());
+        if let Some(otlp) = &self.0.otlp {
+            let exporter = Exporter::start(otlp, journal, self, &self.0.exported)?;
+            lock(&self.0.work).exporter = Some(exporter);
+        } else if self.0.budgets.is_empty() {
             return Ok(());
         }
         self.begin()
@@ -242,11 +282,16 @@ impl Telemetry {
         Ok(())
     }
 
-    /// Stops following the journal, and drops it.
+    /// Exports what there is, for 3 seconds at most; then stops following the journal, and drops it.
     pub async fn close(&self) {
+        let exporter = lock(&self.0.work).exporter.take();
+        if let Some(exporter) = exporter {
+            exporter.close().await;
+        }
         let follower = {
             let mut work = lock(&self.0.work);
             work.journal = None;
+            work.others.clear();
             work.follower.take()
         };
         if let Some(follower) = follower {

@@ -13,13 +13,13 @@ use journeyman_event::payload::{
     TestPassed, Verification,
 };
 use journeyman_event::{
-    Draft, EventId, NewEvent, Owner, Payload, PicoUsd, Principal, SeededRandom, SteppedTime,
-    TaskId, TimeSource, Tokens, VectorClock,
+    Draft, EventId, NewEvent, Owner, Payload, PicoUsd, Principal, SeededRandom, Sequence,
+    SteppedTime, TaskId, TimeSource, Tokens, VectorClock,
 };
-use journeyman_journal::{Append, Expected, Journal, Memory};
+use journeyman_journal::{Append, Expected, Filter, Journal, Makers, Memory, StreamName};
 use journeyman_metrics::{
     Format, ModelAt, Names, Planned, Prices, Refused, Report, StreamsView, Telemetry,
-    TelemetryOptions, Who,
+    TelemetryOptions, Who, erased_costs,
 };
 use journeyman_signal::{
     CostCalculated, Key, RequestCompleted, RequestFailed, RequestStarted, Signal, Signals,
@@ -96,6 +96,7 @@ fn telemetry(money: &str) -> Telemetry {
         time: Arc::new(Evening),
         prices,
         budgets,
+        otlp: None,
     };
     Telemetry::new(options).unwrap()
 }
@@ -219,11 +220,13 @@ impl Author {
             repeated: None,
             prompt_tokens: Tokens(100),
             cached_tokens: Tokens(if number % 2 == 0 { 64 } else { 0 }),
+            cache_write_tokens: Tokens::ZERO,
             completion_tokens: Tokens(20),
             exact: true,
             first_token_ms: 10,
             total_ms: 1_000,
             served_model: None,
+            service_tier: None,
             charge: Some(Charge {
                 model: model.to_owned(),
                 usd: (model == "small").then_some(cost),
@@ -264,6 +267,8 @@ fn call(number: i64) -> ModelCallStarted {
             id: format!("r-{number}"),
             usd: PicoUsd(1_000_000),
         }),
+        key: None,
+        project: None,
     }
 }
 
@@ -365,9 +370,84 @@ async fn a_day_of_mixed_traffic_has_the_figures_that_were_written_and_a_restart_
     assert_eq!(durable(&again.report().unwrap()), durable(&figures));
 }
 
+/// However many of a task's calls were counted before it was erased, each counts once; and an account stands where it stood.
+#[tokio::test]
+async fn budgets_keep_what_erased_tasks_spent() {
+    let author = Author::new();
+    for number in 1..=40 {
+        author.task(number).await;
+    }
+    let before = telemetry(MONEY);
+    before.attach(author.journal.clone()).unwrap();
+    before.catch_up().await.unwrap();
+    let standing = |telemetry: &Telemetry| {
+        let figures = telemetry.report().unwrap();
+        let accounts = figures.budgets.into_iter();
+        accounts
+            .map(|one| (one.budget, one.scope, one.spent_usd))
+            .collect::<Vec<_>>()
+    };
+    let expected = standing(&before);
+    assert!(
+        expected.iter().all(|(.., spent)| *spent > PicoUsd::ZERO),
+        "{expected:?}"
+    );
+    let system = Principal::system();
+    let makers = Makers {
+        time: &author.time,
+        randomness: &author.random,
+    };
+    for number in (1..=40).step_by(2) {
+        let (owner, task) = ("ada", TaskId::new(format!("t-{number}")).unwrap());
+        let name = StreamName::of(&Owner::new(owner).unwrap(), &task);
+        let me = Principal::user(name.owner.clone());
+        let filter = Filter::of_task(&task);
+        let journal = &author.journal;
+        let page = journal
+            .read(&me, &filter, Sequence::ZERO, 100)
+            .await
+            .unwrap();
+        let (spent, last) = (
+            erased_costs(&page.events),
+            page.events.last().unwrap().revision(),
+        );
+        journal
+            .begin_erasure(&system, &name, last, "a wish", spent, makers)
+            .await
+            .unwrap();
+    }
+    author.journal.finish_erasures(makers).await.unwrap();
+    // Something after the erasures, so that they are known to have been processed.
+    author.task(41).await;
+    let alone = telemetry(MONEY);
+    alone.attach(author.journal.clone()).unwrap();
+    alone.catch_up().await.unwrap();
+    let figures = until(&before, "followed", |figures| {
+        figures.budgets == alone.report().unwrap().budgets
+    })
+    .await;
+    let last = PicoUsd(if 41 % 3 == 0 { 0 } else { 41 * 1_000 + 7 });
+    let spent = |owner: &str| {
+        let mut accounts = figures.budgets.iter();
+        accounts
+            .find(|one| one.budget == "each" && one.scope == owner)
+            .map(|one| one.spent_usd)
+    };
+    let was = expected
+        .iter()
+        .find(|(_, scope, _)| scope == "ada")
+        .unwrap();
+    assert_eq!(spent("ada"), Some(was.2 + last));
+    // Costs are those of tasks that are there.
+    let costs = alone.report().unwrap().costs;
+    assert!(costs.total.usd < before.report().unwrap().costs.total.usd);
+}
+
 fn who(owner: &str) -> Who {
     Who {
         owner: owner.into(),
+        key: None,
+        project: None,
         task: "t-1".into(),
     }
 }
@@ -378,6 +458,7 @@ const PLANNED: Planned<'_> = Planned {
         model: "small",
         server: "openai-compatible",
         url: "https://models.example.com/v1",
+        tier: None,
     },
     prompt: Tokens(100),
     max_tokens: Tokens(50),
@@ -604,7 +685,7 @@ async fn fifty_requests_ten_streams_and_five_errors_are_counted_as_they_were() {
     );
 
     let page = telemetry
-        .exposition(Format::Prometheus, Names::Vllm, Vec::new())
+        .exposition(Format::Prometheus, Names::Vllm)
         .unwrap();
     for line in [
         "# TYPE journeyman_requests_total counter",
@@ -617,7 +698,7 @@ async fn fifty_requests_ten_streams_and_five_errors_are_counted_as_they_were() {
         assert!(page.lines().any(|known| known == line), "{line}\n{page}");
     }
     let open = telemetry
-        .exposition(Format::OpenMetrics, Names::Own, Vec::new())
+        .exposition(Format::OpenMetrics, Names::Own)
         .unwrap();
     assert!(
         open.ends_with("# EOF\n") && !open.contains("vllm:"),
@@ -648,6 +729,7 @@ async fn an_hour_of_a_thousand_streams_has_the_figures_that_it_was_made_of() {
         stamp: Arc::clone(&clock) as Arc<dyn Stamp>,
         time: Arc::clone(&clock) as Arc<dyn TimeSource>,
         prices: Prices::default(),
+        otlp: None,
         budgets: Vec::new(),
     })
     .unwrap();
@@ -705,6 +787,8 @@ async fn an_hour_of_a_thousand_streams_has_the_figures_that_it_was_made_of() {
         tell(completed.into());
         let (owner, task): (Text, Text) = ("ada".into(), format!("t-{}", number % 50).into());
         let used = UsageRecorded {
+            key: None,
+            project: None,
             model: model.clone(),
             endpoint: endpoint(),
             owner: owner.clone(),
@@ -715,6 +799,8 @@ async fn an_hour_of_a_thousand_streams_has_the_figures_that_it_was_made_of() {
         };
         tell(used.into());
         let cost = CostCalculated {
+            key: None,
+            project: None,
             model,
             endpoint: endpoint(),
             owner,

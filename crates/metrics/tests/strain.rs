@@ -40,6 +40,7 @@ fn telemetry() -> Telemetry {
         stamp: Arc::new(Epoch),
         time: Arc::new(Epoch),
         prices: Prices::default(),
+        otlp: None,
         budgets: Vec::new(),
     });
     let telemetry = telemetry.unwrap();
@@ -65,6 +66,8 @@ fn operation(thread: u64, number: u64) -> [Signal; 10] {
     let key = Key((u128::from(thread) << 64) | u128::from(number));
     let text = |text: &str| Text::from(text);
     let usage = UsageRecorded {
+        key: None,
+        project: None,
         model: text("m"),
         endpoint: text("e"),
         owner: text("ada"),
@@ -74,6 +77,8 @@ fn operation(thread: u64, number: u64) -> [Signal; 10] {
         completion: 2,
     };
     let cost = CostCalculated {
+        key: None,
+        project: None,
         model: text("m"),
         endpoint: text("e"),
         owner: text("ada"),
@@ -153,7 +158,7 @@ async fn twenty_threads_of_ten_thousand_operations_have_exact_totals_in_every_tr
                 let calls = telemetry.report().unwrap().costs.total.calls;
                 assert!(calls >= before, "a total fell from {before} to {calls}");
                 before = calls;
-                let page = telemetry.exposition(Format::Prometheus, Names::Own, Vec::new());
+                let page = telemetry.exposition(Format::Prometheus, Names::Own);
                 assert!(page.unwrap().contains("journeyman_"));
                 reads += 1;
                 std::thread::sleep(Duration::from_millis(10));

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::guard::Hosts;
+use crate::metrics::QueueMetrics;
 use crate::metrics_feed::SharedMetrics;
 use crate::mount::MountedProtocol;
 use crate::send_budget::SendBudget;
@@ -128,6 +129,8 @@ pub(crate) struct Shared {
 
 impl App {
     pub(crate) fn new(options: ServerOptions) -> Self {
+        let queue = QueueMetrics(options.tasks.clone());
+        options.telemetry.add_source(Arc::new(queue));
         Self(Arc::new(Shared {
             tasks: options.tasks,
             hooks: options.hooks,

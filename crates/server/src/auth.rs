@@ -10,7 +10,8 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header;
 use axum::http::request::Parts;
-use journeyman_api::Problem;
+use journeyman_api::limits::check_label;
+use journeyman_api::{LimitError, Problem};
 use journeyman_event::{ContentHash, Owner, Principal};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -74,21 +75,44 @@ pub struct TokenLine {
     name: Owner,
     token_hash: ContentHash,
     role: UserRole,
+    /// The name of the token, for budgets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 impl TokenLine {
-    /// The line for a user's token.
-    pub fn new(name: Owner, token: &str, role: UserRole) -> Self {
-        Self {
+    /// The line for a user's token. `key` is the name of the token in budgets; without one it is the beginning of its hash.
+    pub fn new(
+        name: Owner,
+        token: &str,
+        role: UserRole,
+        key: Option<String>,
+    ) -> Result<Self, LimitError> {
+        if let Some(key) = &key {
+            check_label("key", key)?;
+        }
+        Ok(Self {
             name,
             token_hash: ContentHash::of(token.as_bytes()),
             role,
-        }
+            key,
+        })
     }
 }
 
-/// Users and roles by the hash of their token.
-type Known = HashMap<ContentHash, (Principal, UserRole)>;
+/// What is known of a token.
+#[derive(Clone, Debug)]
+struct Entry {
+    principal: Principal,
+    role: UserRole,
+    key: Arc<str>,
+}
+
+/// Tokens by their hash.
+type Known = HashMap<ContentHash, Entry>;
+
+/// The characters of a hash that stand for a token without a name.
+const KEY_CHARS: usize = 11;
 
 /// A token file. Each line is a JSON object with a name, the BLAKE3 hash of a token, and a role. It is read
 /// again when it changes.
@@ -135,8 +159,17 @@ fn read_tokens(path: &Path) -> Result<Known, TokenFileError> {
             UserRole::Viewer => Principal::viewer(line.name),
             UserRole::User | UserRole::Admin => Principal::user(line.name),
         };
-        let caller = (principal, line.role);
-        if known.insert(line.token_hash, caller).is_some() {
+        if let Some(key) = &line.key {
+            check_label("key", key).map_err(|error| bad(error.to_string()))?;
+        }
+        let hash = line.token_hash.to_string();
+        let key = line.key.as_deref().unwrap_or(&hash[..KEY_CHARS]);
+        let entry = Entry {
+            principal,
+            role: line.role,
+            key: key.into(),
+        };
+        if known.insert(line.token_hash, entry).is_some() {
             return Err(bad("the token stands in the file twice".to_owned()));
         }
     }
@@ -197,10 +230,15 @@ impl Auth {
     pub(crate) fn caller(&self, token: &str) -> Option<Caller> {
         let hash = ContentHash::of(token.as_bytes());
         let known = self.tokens.as_ref()?.borrow().clone();
-        let (principal, role) = known.get(&hash)?;
+        let Entry {
+            principal,
+            role,
+            key,
+        } = known.get(&hash)?.clone();
         Some(Caller {
-            principal: principal.clone(),
-            role: *role,
+            principal,
+            role,
+            key: Some(key),
             credentials: Credentials::Token(hash),
         })
     }
@@ -239,7 +277,7 @@ impl fmt::Debug for Auth {
 
 fn lets_in(known: &Known, token: &ContentHash, caller: &Caller) -> bool {
     let found = known.get(token);
-    found.is_some_and(|(principal, role)| *principal == caller.principal && *role == caller.role)
+    found.is_some_and(|entry| entry.principal == caller.principal && entry.role == caller.role)
 }
 
 fn unknown_token() -> Problem {
@@ -258,6 +296,8 @@ fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64, u64)> {
 pub(crate) struct Caller {
     pub(crate) principal: Principal,
     role: UserRole,
+    /// The name of the caller's token.
+    key: Option<Arc<str>>,
     /// The caller's credentials.
     credentials: Credentials,
 }
@@ -279,6 +319,7 @@ impl Caller {
         Self {
             principal: Principal::local(),
             role: UserRole::Admin,
+            key: None,
             credentials,
         }
     }
@@ -294,6 +335,11 @@ impl Caller {
             UserRole::Admin => Ok(()),
             UserRole::Viewer | UserRole::User => Err(Problem::forbidden("only admins may do this")),
         }
+    }
+
+    /// The name of the caller's token, for budgets; `None` for a caller without a token.
+    pub(crate) fn key(&self) -> Option<String> {
+        self.key.as_deref().map(str::to_owned)
     }
 
     /// Whether the caller may refer to files of this machine: only someone who can open the data folder's

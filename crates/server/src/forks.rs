@@ -21,7 +21,7 @@ use crate::conditions::Precondition;
 use crate::interventions::{not_done, only_at};
 use crate::problem::Rejection;
 use crate::query::{Task, ValidQuery};
-use crate::tasks::{accepted, both_moments, idempotency_key, state_at_version};
+use crate::tasks::{accepted, both_moments, idempotency_key, state_at_version, trace_context};
 
 /// Start a task again from its beginning, as a new task.
 #[utoipa::path(
@@ -39,6 +39,8 @@ pub(crate) async fn retry(
     let fork = ForkRequest {
         idempotency_key: idempotency_key(asked.idempotency_key, &headers)?,
         only_at: only_at(&only_if, &app, &caller.principal, &task, &headers).await?,
+        key: caller.key(),
+        trace: trace_context(&headers),
         ..ForkRequest::default()
     };
     let submitted = forked(&app, &caller.principal, &task, fork, &headers).await?;
@@ -118,6 +120,8 @@ pub(crate) async fn fork(
             .map(|text| new_task_name("task_id", text))
             .transpose()?,
         idempotency_key: idempotency_key(changes.idempotency_key, &headers)?,
+        key: caller.key(),
+        trace: trace_context(&headers),
         only_at: only_at(&only_if, &app, &caller.principal, &task, &headers).await?,
     };
     let notices = fork.content.as_ref().map(notices).unwrap_or_default();

@@ -9,11 +9,9 @@ use axum::response::{IntoResponse, Response};
 use journeyman_api::{ExpositionQuery, ExtraNames, MetricsFormat, MetricsQuery, TaskPath};
 use journeyman_event::{Event, Sequence};
 use journeyman_journal::Filter;
-use journeyman_metrics::{Format, LabelSet, Names, Timeline, Writer, csv};
-use journeyman_queue::Statistics;
+use journeyman_metrics::{Format, LabelSet, Names, Source, Timeline, Writer, csv};
+use journeyman_tasks::Tasks;
 use journeyman_workflow::PAGE;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
 use serde_json::Value;
 
 use crate::app::App;
@@ -23,19 +21,12 @@ use crate::query::{Task, ValidQuery};
 
 /// The metrics of the queue. Each of them is defined here.
 #[derive(Debug)]
-struct QueueMetrics {
-    statistics: Statistics,
-    requeued: u64,
-}
+pub(crate) struct QueueMetrics(pub(crate) Tasks);
 
 #[allow(clippy::cast_precision_loss)] // gauges are floats
-impl Collector for QueueMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self {
-            statistics,
-            requeued,
-        } = self;
-        let mut writer = Writer::new(&mut encoder);
+impl Source for QueueMetrics {
+    fn write(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let statistics = self.0.statistics();
         let plain = |value: usize| [(LabelSet::new(), value as f64)];
         writer.gauges(
             "tasks_running",
@@ -117,7 +108,7 @@ impl Collector for QueueMetrics {
             (
                 "put_back",
                 "Tasks put back into the queue because they were lost",
-                *requeued,
+                self.0.requeued(),
             ),
         ] {
             writer.counters(&format!("tasks_{name}"), help, [(LabelSet::new(), count)])?;
@@ -167,13 +158,7 @@ pub(crate) async fn text(
         Some(ExtraNames::Vllm) => Names::Vllm,
         None => Names::Own,
     };
-    let queue = QueueMetrics {
-        statistics: app.tasks.statistics(),
-        requeued: app.tasks.requeued(),
-    };
-    let page = app
-        .telemetry
-        .exposition(format, names, vec![Box::new(queue)]);
+    let page = app.telemetry.exposition(format, names);
     let kind = HeaderValue::from_static(format.content_type());
     Ok(([(header::CONTENT_TYPE, kind)], page.map_err(not_counted)?).into_response())
 }
@@ -219,7 +204,7 @@ pub(crate) async fn timing(
         until: Some(state.sequence),
         ..Filter::of_task(&task)
     };
-    let mut timeline = Timeline::default();
+    let mut timeline = Timeline::new(app.tasks.journal().store_id());
     let mut position = Sequence::ZERO;
     loop {
         let journal = app.tasks.journal();

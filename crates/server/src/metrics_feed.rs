@@ -160,6 +160,7 @@ mod tests {
             time: Arc::new(Epoch),
             prices: Prices::default(),
             budgets: Vec::new(),
+            otlp: None,
         };
         let telemetry = Telemetry::new(options).unwrap();
         let signals = telemetry.signals();

@@ -201,6 +201,9 @@ impl Transport for InProcess {
         if let Some(tags) = &asked.if_match {
             request = request.header(header::IF_MATCH, tags);
         }
+        for (name, value) in asked.trace_headers() {
+            request = request.header(name, value);
+        }
         let body = match &asked.body {
             None => Body::empty(),
             Some(body) => {

@@ -18,7 +18,7 @@ use journeyman_api::{
     ToolPattern, check_webhook, new_task_name, references_file,
 };
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TaskWebhook};
-use journeyman_event::{Principal, Priority, Revision, Sequence, TaskId, TaskState};
+use journeyman_event::{Principal, Priority, Revision, Sequence, TaskId, TaskState, TraceContext};
 use journeyman_journal::Moment;
 use journeyman_language::{default_language, find};
 use journeyman_queue::WhenFull;
@@ -116,6 +116,9 @@ fn submission(
         ask: task.ask.unwrap_or_default(),
         depends_on: others.collect::<Result<_, _>>()?,
         webhook,
+        project: task.project,
+        key: caller.key(),
+        trace: trace_context(headers),
         ..TaskSubmitted::of(task.prompt)
     };
     let content = CheckedTask::new(content)?;
@@ -159,6 +162,15 @@ pub(crate) fn checked_out(out: Option<String>, caller: &Caller) -> Result<Option
         return Err(Problem::forbidden(detail));
     }
     Ok(out.filter(|out| !out.is_empty()))
+}
+
+/// The trace that a request belongs to, by its headers. Invalid ones are ignored, as their specification asks for.
+pub(crate) fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    let all = |name: &str| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| value.to_str().unwrap_or_default())
+    };
+    TraceContext::read(all("traceparent"), all("tracestate"))
 }
 
 /// The idempotency key of a submission: from its body, from the header, or from both if they are equal.

@@ -453,6 +453,10 @@ signals! {
         owner: Text,
         /// The task.
         task: Text,
+        /// The name of the key with which the task was submitted.
+        key: Option<Text>,
+        /// The project of the task.
+        project: Option<Text>,
         /// The tokens of the prompt, including cached ones.
         prompt: u64,
         /// The tokens of the prompt that were in the server's cache.
@@ -481,6 +485,10 @@ signals! {
         owner: Text,
         /// The task.
         task: Text,
+        /// The name of the key with which the task was submitted.
+        key: Option<Text>,
+        /// The project of the task.
+        project: Option<Text>,
         /// The cost in 10^-12 US dollars; `None` if the model has no known price.
         pico_usd: Option<u128>,
         /// The source of the price with its version.
@@ -493,7 +501,7 @@ signals! {
         kept: Live,
         /// The budget's name.
         budget: Text,
-        /// The owner, task or project of the account.
+        /// The owner, key, project or task of the account.
         scope: Text,
         /// The threshold in per cent of the limit.
         percent: u32,
@@ -505,7 +513,7 @@ signals! {
         kept: Live,
         /// The budget's name.
         budget: Text,
-        /// The owner, task or project of the account.
+        /// The owner, key, project or task of the account.
         scope: Text,
     }
     /// A new period of a budget began.
@@ -515,7 +523,7 @@ signals! {
         kept: Live,
         /// The budget's name.
         budget: Text,
-        /// The owner, task or project of the account.
+        /// The owner, key, project or task of the account.
         scope: Text,
     }
     /// A task was submitted.

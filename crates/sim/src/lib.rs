@@ -163,6 +163,7 @@ impl ModelServer for SimulatedModel {
             prompt,
             completion: tokens(said.len()),
             cached: Tokens::ZERO,
+            cache_write: Tokens::ZERO,
             exact: true,
         };
         Ok(Answer {
@@ -173,6 +174,7 @@ impl ModelServer for SimulatedModel {
             time_to_first_token_ms: first_token_ms,
             total_ms,
             served_model: None,
+            service_tier: None,
             remark: None,
         })
     }

@@ -236,6 +236,7 @@ fn request(body: &Value) -> Request {
         temperature: 0.0,
         seed: body["seed"].as_u64(),
         stop: Vec::new(),
+        trace: None,
         schema: None,
     }
 }

@@ -228,6 +228,7 @@ fn request() -> Request {
         temperature: 0.2,
         seed: Some(3),
         stop: Vec::new(),
+        trace: None,
         schema: Some(json!({"type": "object"})),
     }
 }

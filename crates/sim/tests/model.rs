@@ -30,6 +30,7 @@ fn request(content: &str) -> Request {
         temperature: 0.2,
         seed: Some(3),
         stop: Vec::new(),
+        trace: None,
         schema: None,
     }
 }

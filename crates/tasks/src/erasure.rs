@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use journeyman_api::limits::check_reason;
+use journeyman_event::payload::ErasedCost;
 use journeyman_event::{Payload, Principal, Revision, Sequence, TaskId};
 use journeyman_journal::{Erased, Error as JournalError, Filter, Makers, StreamName};
+use journeyman_metrics::{COST_KINDS, erased_costs};
 use journeyman_workflow::forget_result;
 
 use crate::{Error, Intervention, OnlyAt, Tasks, check_may_change};
@@ -137,13 +139,32 @@ impl Tasks {
         let journal = &self.options.journal;
         // Waits for copies for forks. Copies that begin after this fail, because the task is erased.
         let nobody_copies = self.copying.write().await;
-        let begun = journal.begin_erasure(principal, name, revision, reason, self.makers());
+        let spent = self.spent(&owner, name).await?;
+        let begun = journal.begin_erasure(principal, name, revision, reason, spent, self.makers());
         let erased = begun.await?;
         drop(nobody_copies);
         self.cache.forget(name);
         self.watchdog.forget(name);
         self.forget_results(name, folders).await;
         Ok(erased)
+    }
+
+    /// What the model calls of a task cost.
+    async fn spent(&self, owner: &Principal, name: &StreamName) -> Result<Vec<ErasedCost>, Error> {
+        let filter = Filter {
+            kinds: COST_KINDS.iter().map(|kind| (*kind).to_owned()).collect(),
+            ..Filter::of_task(&name.task_id)
+        };
+        let (journal, mut after) = (&self.options.journal, Sequence::ZERO);
+        let mut events = Vec::new();
+        loop {
+            let page = journal.read(owner, &filter, after, PAGE).await?;
+            events.extend(page.events);
+            match events.last() {
+                Some(last) if !page.ended => after = last.sequence(),
+                _ => return Ok(erased_costs(&events)),
+            }
+        }
     }
 
     /// Completes all erasures that have started, for example before a crash. Returns the number of erasures that it

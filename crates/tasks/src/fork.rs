@@ -6,7 +6,9 @@ use std::collections::HashMap;
 
 use journeyman_api::CheckedTask;
 use journeyman_event::payload::{Fork, TaskSubmitted};
-use journeyman_event::{Event, EventId, NewEvent, Payload, Principal, Sequence, TaskId, TaskState};
+use journeyman_event::{
+    Event, EventId, NewEvent, Payload, Principal, Sequence, TaskId, TaskState, TraceContext,
+};
 use journeyman_journal::{Filter, StreamName};
 use journeyman_queue::WhenFull;
 
@@ -31,6 +33,10 @@ pub struct ForkRequest {
     pub task_id: Option<TaskId>,
     /// The same key and content again is the same task again, not another one.
     pub idempotency_key: Option<String>,
+    /// The name of the key with which the fork was asked for.
+    pub key: Option<String>,
+    /// The trace that the new task belongs to.
+    pub trace: Option<TraceContext>,
     /// The versions of the parent for which this is meant. A fork changes nothing of its parent, so that several may be made of one
     /// version; and the same key again is answered as it was, whatever became of the parent since.
     pub only_at: OnlyAt,
@@ -77,6 +83,8 @@ impl Tasks {
                 sequence: last,
             }),
             depends_on: Vec::new(),
+            key: fork.key,
+            trace: fork.trace,
             ..fork.content.unwrap_or_else(|| TaskSubmitted {
                 // Whose folder it is stays the parent's.
                 out: None,

@@ -59,7 +59,8 @@ impl Tasks {
         let Some(state) = load(&self.options.journal, principal, &task_id).await? else {
             return Ok(None);
         };
-        let is_same = state.submission.as_ref() == Some(content);
+        let asked = state.submission.as_ref();
+        let is_same = asked.is_some_and(|asked| asked.asks_the_same_as(content));
         if name.has_key && is_same {
             return Ok(Some(Submitted {
                 sequence: self.submitted_at(principal, &task_id).await?,

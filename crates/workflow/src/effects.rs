@@ -14,8 +14,8 @@ use journeyman_event::payload::{
 };
 use journeyman_event::state::{Action, Ending, ModuleState, OpenEffect};
 use journeyman_event::{
-    ContentHash, ModuleName, Principal, Priority, Randomness, TaskId, TaskState, TimeSource,
-    Tokens, last_chars, word,
+    ContentHash, ModuleName, Principal, Priority, Randomness, SpanId, TaskId, TaskState,
+    TimeSource, Tokens, TraceContext, TraceId, TraceParent, last_chars, word,
 };
 use journeyman_journal::Journal;
 use journeyman_language::{DeadCode, Runner, TestOutcome, TestReport, of_task};
@@ -129,7 +129,7 @@ impl Effects {
                 };
                 let context = &self.worker_context;
                 telemetry::batch(&context.signals, &context.slots);
-                let outcome = self.call_model(state, effect, call, stop).await;
+                let outcome = self.call_model(task, state, effect, call, stop).await;
                 drop(slot);
                 telemetry::batch(&context.signals, &context.slots);
                 outcome
@@ -149,6 +149,7 @@ impl Effects {
 
     async fn call_model(
         &self,
+        task: &TaskId,
         state: &TaskState,
         effect: &OpenEffect,
         call: &ModelCallStarted,
@@ -174,6 +175,7 @@ impl Effects {
             seed: Some(call.seed),
             stop: Vec::new(),
             schema,
+            trace: Some(self.trace(task, state, effect)),
         };
         // About a token each: what a call that is lost has cost.
         let mut deltas = 0;
@@ -239,11 +241,13 @@ impl Effects {
                     text: answer.text,
                     prompt_tokens: answer.usage.prompt,
                     cached_tokens: answer.usage.cached,
+                    cache_write_tokens: answer.usage.cache_write,
                     completion_tokens: answer.usage.completion,
                     exact: answer.usage.exact,
                     first_token_ms: answer.time_to_first_token_ms,
                     total_ms: answer.total_ms,
                     served_model: answer.served_model,
+                    service_tier: answer.service_tier,
                     charge,
                 },
             ),
@@ -300,6 +304,28 @@ impl Effects {
         })
     }
 
+    /// The task's trace, with the span of this effect.
+    fn trace(&self, task: &TaskId, state: &TaskState, effect: &OpenEffect) -> TraceContext {
+        let asked = state.submission.as_ref();
+        let named = asked.and_then(|asked| asked.trace.as_ref());
+        let owner = self.principal.owner();
+        let span_id = SpanId::of_event(effect.intent);
+        TraceContext {
+            traceparent: match named {
+                Some(named) => TraceParent {
+                    span_id,
+                    ..named.traceparent
+                },
+                None => TraceParent {
+                    trace_id: TraceId::of_task(self.journal.store_id(), owner, task),
+                    span_id,
+                    is_sampled: true,
+                },
+            },
+            tracestate: named.and_then(|named| named.tracestate.clone()),
+        }
+    }
+
     /// The price of an answer; `None` if the model server does not describe itself any more.
     async fn charge(
         &self,
@@ -317,9 +343,11 @@ impl Effects {
         if let Some(served) = &answer.served_model {
             at.model = served;
         }
+        at.tier = answer.service_tier.as_deref();
         let usage = Usage {
             prompt: answer.usage.prompt,
             cached: answer.usage.cached,
+            cache_write: answer.usage.cache_write,
             completion: answer.usage.completion,
         };
         Some(money.charge(at, usage, self.time.now()))

@@ -30,6 +30,7 @@ pub(crate) fn located<'a>(info: &'a ModelInfo, configured: Option<&'a str>) -> M
         model: &info.name,
         server: &info.server,
         url: &info.url,
+        tier: None,
     }
 }
 
@@ -337,6 +338,7 @@ mod tests {
         let signals = Signals::to(Arc::clone(&kept) as Arc<dyn Sink>);
         let started = ModelCallStarted {
             purpose: Purpose::Code,
+            form: journeyman_event::payload::Form::default(),
             messages: Vec::new(),
             prompt_tokens: Tokens(1),
             exact: true,
@@ -346,6 +348,8 @@ mod tests {
             schema: None,
             model: None,
             reserved: None,
+            key: None,
+            project: None,
         };
         let intent = EventId::from_bytes([1; 16]);
         let mut call = Call::begin(&signals, intent, &started, "m");

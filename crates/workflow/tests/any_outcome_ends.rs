@@ -340,6 +340,8 @@ impl Drive {
             schema: None,
             model: None,
             reserved: None,
+            key: None,
+            project: None,
         };
         self.record(Fact {
             module,
@@ -388,6 +390,7 @@ impl Drive {
                     repeated: None,
                     prompt_tokens: call.prompt_tokens,
                     cached_tokens: Tokens::ZERO,
+                    cache_write_tokens: Tokens::ZERO,
                     completion_tokens: call.max_tokens.min(Tokens(if self.side_by_side {
                         2_000
                     } else {
@@ -397,6 +400,7 @@ impl Drive {
                     first_token_ms: 1,
                     total_ms: 2,
                     served_model: None,
+                    service_tier: None,
                     charge: None,
                 };
                 self.outcome(effect, completed);

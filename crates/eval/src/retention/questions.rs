@@ -120,6 +120,7 @@ pub async fn questions(
                     temperature: 0.0,
                     seed: Some(seed),
                     stop: Vec::new(),
+                    trace: None,
                     schema: None,
                 };
                 let answer = server.answer(&request, &mut |_| {}, cancel).await?;

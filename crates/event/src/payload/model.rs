@@ -187,6 +187,12 @@ pub struct ModelCallStarted {
     /// What was reserved in budgets for the call; `None` if no budget applies to it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reserved: Option<Reserved>,
+    /// The key with which the task was submitted, if it has a name. The call counts for the budgets of that key.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
+    /// The project of the task, if it has one. The call counts for the budgets of that project.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub project: Option<String>,
 }
 
 /// An amount that is reserved in budgets for a call until its outcome is recorded.
@@ -227,6 +233,9 @@ pub struct ModelCallCompleted {
     /// How many of them the model server had in its cache from an earlier call, as it reports it.
     #[serde(default, skip_serializing_if = "Tokens::is_zero")]
     pub cached_tokens: Tokens,
+    /// How many of them the model server wrote to its cache for later calls, as it reports it.
+    #[serde(default, skip_serializing_if = "Tokens::is_zero")]
+    pub cache_write_tokens: Tokens,
     /// The number of generated tokens.
     pub completion_tokens: Tokens,
     /// Whether the model server counted the tokens; otherwise the numbers are estimates.
@@ -238,6 +247,9 @@ pub struct ModelCallCompleted {
     /// The model that the server says it used, where it calls it otherwise than it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_model: Option<String>,
+    /// The service tier that the server says it used, such as `flex`; it may have a price of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
     /// The price of the call; `None` for a call of an older version.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub charge: Option<Charge>,

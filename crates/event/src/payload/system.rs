@@ -1,9 +1,11 @@
 //! Payloads about the system as a whole, in streams that belong to no task.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::content::ContentHash;
 use crate::ids::{Owner, Revision, TaskId};
+use crate::money::PicoUsd;
 
 /// The name of the stream for alerts.
 pub const ALERTS: &str = "sys.alerts";
@@ -39,6 +41,26 @@ pub struct ErasureStarted {
     pub by: Owner,
     /// The reason, as text for people.
     pub reason: String,
+    /// What its model calls cost, so that a budget does not get its money back. None in events of older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<ErasedCost>,
+}
+
+/// What one erased model call cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasedCost {
+    /// The revision of the erased event that recorded the outcome of the call.
+    pub revision: Revision,
+    /// The time of that event.
+    pub at: Timestamp,
+    /// The cost.
+    pub usd: PicoUsd,
+    /// The key that the call counted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The project that the call counted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 /// The erasure of a stream completed. The causation id names its [`ErasureStarted`].

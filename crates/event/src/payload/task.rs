@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ModuleName, Sequence, TaskId};
 use crate::priority::Priority;
 use crate::tokens::Tokens;
+use crate::trace::TraceContext;
 
 /// A user submitted a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,15 @@ pub struct TaskSubmitted {
     /// A webhook for this task, in addition to the server's webhooks for all tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<TaskWebhook>,
+    /// The label of the project that the task is for. Budgets can limit what a project spends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The name of the key (in the token file) with which the task was submitted. Budgets can limit what a key spends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The trace that the task belongs to, if its client named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 impl TaskSubmitted {
@@ -74,7 +84,23 @@ impl TaskSubmitted {
             depends_on: Vec::new(),
             fork: None,
             webhook: None,
+            project: None,
+            key: None,
+            trace: None,
         }
+    }
+
+    /// Whether this asks for the same as `other`. With which key and in which trace it was asked is no part of that: a
+    /// client that repeats a request may begin another span for it.
+    pub fn asks_the_same_as(&self, other: &Self) -> bool {
+        let key = other.key.clone();
+        let trace = other.trace.clone();
+        let this = Self {
+            key,
+            trace,
+            ..self.clone()
+        };
+        this == *other
     }
 
     /// The same task with another prompt. Tests made of the old prompt are replaced by those in the new one.

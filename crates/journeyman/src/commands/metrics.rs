@@ -88,8 +88,13 @@ async fn current(settings: &Settings) -> anyhow::Result<Value> {
     if let Some((_, metrics)) = served(settings).await? {
         return Ok(metrics);
     }
-    let telemetry = telemetry(settings)?;
-    if let Some(journal) = read_journal(settings)? {
+    // Only who works on the data folder exports.
+    let settings = Settings {
+        otlp: None,
+        ..settings.clone()
+    };
+    let telemetry = telemetry(&settings)?;
+    if let Some(journal) = read_journal(&settings)? {
         telemetry.attach(journal)?;
     }
     telemetry.catch_up().await?;

@@ -70,7 +70,7 @@ impl Loss {
 }
 
 pub(crate) async fn run(settings: &Settings, args: RunArgs) -> anyhow::Result<Exit> {
-    let (submission, notes) = submission(args, settings.tools_said())?;
+    let (submission, notes) = submission(args, settings.tools_said(), settings.trace.clone())?;
     let task = TaskId::random(&SystemRandom);
     if let Some(out) = &submission.content().out {
         check_out(settings, &task, out)?;

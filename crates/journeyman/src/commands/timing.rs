@@ -22,7 +22,7 @@ pub(crate) async fn timing(settings: &Settings, task: &TaskId) -> anyhow::Result
     let mut timing = match &reader {
         Reader::Server(client) => client.call(Call::timing(task)).await?,
         Reader::Journal(journal) => {
-            let (mut timeline, mut position) = (Timeline::default(), Sequence::ZERO);
+            let (mut timeline, mut position) = (Timeline::new(journal.store_id()), Sequence::ZERO);
             let filter = Filter::of_task(task);
             loop {
                 let page = journal
@@ -47,6 +47,11 @@ pub(crate) async fn timing(settings: &Settings, task: &TaskId) -> anyhow::Result
         return Ok(Exit::Success);
     }
     line(&format!("task       {task}"))?;
+    if let Some(trace) = timing["trace_id"].as_str() {
+        let parent = timing["traceparent"].as_str();
+        let parent = parent.map_or_else(String::new, |parent| format!(", continues {parent}"));
+        line(&format!("trace      {trace}{parent}"))?;
+    }
     if let Some(waited) = timing["waited_seconds"].as_f64() {
         line(&format!("waited     {}", time(waited)))?;
     }

@@ -6,11 +6,16 @@ use journeyman_server::TokenLine;
 use serde_json::json;
 
 use crate::cli::RoleArg;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::output::{json, line};
 use crate::settings::Settings;
 
-pub(crate) fn token(settings: &Settings, name: Owner, role: RoleArg) -> anyhow::Result<Exit> {
+pub(crate) fn token(
+    settings: &Settings,
+    name: Owner,
+    role: RoleArg,
+    key: Option<String>,
+) -> anyhow::Result<Exit> {
     // A token must be secret, so the system's random bits are required.
     let random = || getrandom::u64().context("the system gives no random bits");
     let token = format!(
@@ -19,7 +24,8 @@ pub(crate) fn token(settings: &Settings, name: Owner, role: RoleArg) -> anyhow::
         random()?,
         random()?
     );
-    let entry = TokenLine::new(name, &token, role.into());
+    let entry = TokenLine::new(name, &token, role.into(), key);
+    let entry = entry.map_err(|error| UsageError(error.to_string()))?;
     if settings.json {
         json(&json!({"token": token, "line": entry}))?;
     } else {

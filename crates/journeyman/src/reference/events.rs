@@ -191,6 +191,10 @@ fn shape(of: &Type, known: &[String]) -> String {
             "number".to_owned()
         }
         "PicoUsd" => "text, an amount in US dollars".to_owned(),
+        "Timestamp" => "time".to_owned(),
+        "TraceContext" => {
+            "object with `traceparent` and perhaps `tracestate`, as in W3C Trace Context".to_owned()
+        }
         "ModuleName" => "module".to_owned(),
         "TaskId" => "task".to_owned(),
         "Owner" => "owner".to_owned(),

@@ -42,22 +42,29 @@ fn context() -> u64 {
     CONTEXT
 }
 
+/// Reads a secret from where it is.
+pub(crate) fn read_secret(reference: &Reference) -> anyhow::Result<String> {
+    let secret = match reference {
+        Reference::Env(name) => {
+            std::env::var(name).with_context(|| format!("the variable {name} is not set"))
+        }
+        Reference::File(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        }
+    };
+    Ok(secret?.trim().to_owned())
+}
+
 impl ModelConfig {
     /// Reads the API key from where it is.
     pub(crate) fn api_key(&self) -> anyhow::Result<Option<String>> {
         let Some(reference) = &self.api_key else {
             return Ok(None);
         };
-        let key = match reference.parse() {
-            Ok(Reference::Env(name)) => {
-                std::env::var(&name).with_context(|| format!("the variable {name} is not set"))
-            }
-            Ok(Reference::File(path)) => std::fs::read_to_string(&path)
-                .with_context(|| format!("cannot read {}", path.display())),
-            Err(why) => Err(anyhow::Error::msg(why)),
-        };
-        let key = key.with_context(|| format!("api_key of model {}", self.name))?;
-        Ok(Some(key.trim().to_owned()))
+        let key = reference.parse().map_err(anyhow::Error::msg);
+        let key = key.and_then(|reference| read_secret(&reference));
+        key.map(Some)
+            .with_context(|| format!("api_key of model {}", self.name))
     }
 }
 

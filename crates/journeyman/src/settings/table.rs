@@ -207,6 +207,30 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "Prices of models and budgets, a TOML file; providers' prices are known without it, and models of your own cost nothing",
     },
     Setting {
+        key: "otlp.endpoint",
+        flag: "otlp-endpoint",
+        variable: "JOURNEYMAN_OTLP_ENDPOINT",
+        value: Some("URL"),
+        default: "",
+        help: "OpenTelemetry collector to which traces of tasks and metrics are sent, by OTLP over HTTP, such as http://127.0.0.1:4318 [default: none]",
+    },
+    Setting {
+        key: "otlp.headers",
+        flag: "otlp-headers",
+        variable: "JOURNEYMAN_OTLP_HEADERS",
+        value: Some("HEADERS"),
+        default: "",
+        help: "Headers for that collector, each with a reference to its value, such as authorization=env:OTLP_AUTHORIZATION,x-scope-orgid=file:/etc/journeyman/scope",
+    },
+    Setting {
+        key: "otlp.interval",
+        flag: "otlp-interval",
+        variable: "JOURNEYMAN_OTLP_INTERVAL",
+        value: Some("TIME"),
+        default: "60s",
+        help: "How often metrics are sent to that collector; spans are sent when they end",
+    },
+    Setting {
         key: "queue.capacity",
         flag: "queue-capacity",
         variable: "JOURNEYMAN_QUEUE_CAPACITY",
@@ -339,6 +363,7 @@ pub(super) const OF_WORK: &[(&str, Unavailable)] = &[
     ("model.idle", Unavailable::Told),
     ("model.required", Unavailable::Told),
     ("money.file", Unavailable::Told),
+    ("otlp.endpoint", Unavailable::Told),
     ("queue.capacity", Unavailable::Told),
     ("queue.concurrent", Unavailable::Told),
     ("queue.ageing", Unavailable::Told),
@@ -359,7 +384,13 @@ pub(super) enum Unavailable {
 }
 
 /// Settings that only admins may see, because they reveal something about the server's machine.
-pub(super) const PRIVATE: &[&str] = &["model.url", "money.file", MCP_SERVERS];
+pub(super) const PRIVATE: &[&str] = &[
+    "model.url",
+    "money.file",
+    "otlp.endpoint",
+    "otlp.headers",
+    MCP_SERVERS,
+];
 
 /// The name under which the configured MCP servers are reported, as a comma-separated list of names.
 pub(super) const MCP_SERVERS: &str = "mcp_servers";

@@ -220,11 +220,13 @@ impl ModelServer for Model {
                 prompt: PROMPT,
                 completion: Tokens(50),
                 cached: Tokens::ZERO,
+                cache_write: Tokens::ZERO,
                 exact: true,
             },
             time_to_first_token_ms: 1,
             total_ms: 2,
             served_model: None,
+            service_tier: None,
             remark: None,
         })
     }

@@ -18,6 +18,8 @@ pub(super) struct Chunk {
     /// The name of the model as reported by the server.
     pub(super) model: Option<String>,
     pub(super) usage: Reported,
+    /// The service tier that the server says it used.
+    pub(super) service_tier: Option<String>,
 }
 
 /// Why a server ended an incomplete answer.
@@ -35,6 +37,7 @@ pub(super) struct Reported {
     pub(super) prompt: Option<Tokens>,
     pub(super) completion: Option<Tokens>,
     pub(super) cached: Option<Tokens>,
+    pub(super) cache_write: Option<Tokens>,
 }
 
 impl Reported {
@@ -43,6 +46,7 @@ impl Reported {
         self.prompt = later.prompt.or(self.prompt);
         self.completion = later.completion.or(self.completion);
         self.cached = later.cached.or(self.cached);
+        self.cache_write = later.cache_write.or(self.cache_write);
     }
 }
 
@@ -68,6 +72,7 @@ pub(super) fn read(chunk: &Value) -> Chunk {
     let mut read = Chunk {
         usage,
         model: model.map(str::to_owned),
+        service_tier: chunk["service_tier"].as_str().map(str::to_owned),
         ..Chunk::default()
     };
     // Only one answer was asked for.
@@ -149,13 +154,17 @@ fn parts(value: &Value, text: &mut String, thought: &mut String) {
 fn reported(usage: &Value) -> Reported {
     let count = |value: &Value| count(value).map(Tokens);
     let first = |names: &[&str]| names.iter().find_map(|name| count(&usage[name]));
-    let details = &usage["prompt_tokens_details"]["cached_tokens"];
+    let details = |name: &str| count(&usage["prompt_tokens_details"][name]);
     // A prompt has tokens: a server that says otherwise has not counted yet.
     let counted = |tokens: &Tokens| *tokens > Tokens::ZERO;
     Reported {
         prompt: first(&["prompt_tokens", "input_tokens"]).filter(counted),
         completion: first(&["completion_tokens", "output_tokens"]).filter(counted),
-        cached: count(details).or_else(|| first(&["cached_tokens", "prompt_cache_hit_tokens"])),
+        cached: details("cached_tokens")
+            .or_else(|| first(&["cached_tokens", "prompt_cache_hit_tokens"])),
+        // As OpenRouter and LiteLLM report it.
+        cache_write: details("cache_write_tokens")
+            .or_else(|| first(&["cache_creation_input_tokens"])),
     }
 }
 
@@ -353,8 +362,22 @@ mod tests {
                 prompt,
                 completion,
                 cached,
+                cache_write: None,
             };
             assert_eq!(chunk.usage, expected, "{usage}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_to_a_cache_and_the_service_tier_are_read() {
+        let details = json!({"cached_tokens": 4, "cache_write_tokens": 5});
+        for usage in [
+            json!({"prompt_tokens": 9, "prompt_tokens_details": details}),
+            json!({"prompt_tokens": 9, "cache_creation_input_tokens": 5}),
+        ] {
+            let chunk = read(&json!({"choices": [], "service_tier": "flex", "usage": usage}));
+            assert_eq!(chunk.usage.cache_write, Some(Tokens(5)), "{usage}");
+            assert_eq!(chunk.service_tier.as_deref(), Some("flex"));
         }
     }
 

@@ -154,6 +154,7 @@ pub(crate) fn request(temperature: f32) -> Request {
         temperature,
         seed: Some(7),
         stop: Vec::new(),
+        trace: None,
         schema: None,
     }
 }

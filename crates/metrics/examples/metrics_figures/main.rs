@@ -272,7 +272,7 @@ async fn main() {
     });
     take(&labelled, requests).await;
     let time = mean(50, || {
-        let page = labelled.exposition(Format::Prometheus, Names::Own, Vec::new());
+        let page = labelled.exposition(Format::Prometheus, Names::Own);
         assert!(page.unwrap().lines().count() > 1_000);
     });
     row(

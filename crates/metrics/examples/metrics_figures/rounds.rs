@@ -37,6 +37,7 @@ pub(crate) fn telemetry() -> Telemetry {
         time: Arc::new(Clock),
         prices: Prices::default(),
         budgets: Vec::new(),
+        otlp: None,
     };
     let telemetry = Telemetry::new(options).unwrap();
     telemetry.begin().unwrap();
@@ -74,6 +75,8 @@ pub(crate) fn letters(mut number: u64) -> String {
 
 pub(crate) fn usage(number: u64, owner: &str, task: &str) -> [Signal; 2] {
     let used = UsageRecorded {
+        key: None,
+        project: None,
         model: "m".into(),
         endpoint: "workflow/code".into(),
         owner: owner.into(),
@@ -83,6 +86,8 @@ pub(crate) fn usage(number: u64, owner: &str, task: &str) -> [Signal; 2] {
         completion: 100,
     };
     let cost = CostCalculated {
+        key: None,
+        project: None,
         model: used.model.clone(),
         endpoint: used.endpoint.clone(),
         owner: used.owner.clone(),

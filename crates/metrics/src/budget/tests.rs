@@ -10,6 +10,8 @@ fn rule(owner: &str, limit: &str, period: Period, mode: Mode) -> Rule {
     Rule {
         name: format!("{owner}-{limit}"),
         owner: Some(owner.to_owned()),
+        key: None,
+        project: None,
         task: None,
         limit: limit.parse().unwrap(),
         period,
@@ -22,6 +24,8 @@ fn rule(owner: &str, limit: &str, period: Period, mode: Mode) -> Rule {
 fn who(owner: &str) -> Who {
     Who {
         owner: owner.into(),
+        key: None,
+        project: None,
         task: "t-1".into(),
     }
 }
@@ -233,6 +237,161 @@ fn a_budget_of_another_owner_or_task_is_not_touched() {
         spent,
         expected.map(|(scope, spent)| (scope.to_owned(), spent.to_owned()))
     );
+}
+
+#[test]
+fn a_budget_of_a_key_or_a_project_is_for_calls_that_have_one() {
+    let of = |subject: &str, text: &str| -> Rule {
+        let table = format!(
+            "name = \"b\"\n{subject} = \"{text}\"\nlimit = \"1\"\nperiod = \"total\"\nmode = \"hard\""
+        );
+        toml::from_str(&table).unwrap()
+    };
+    let now = at("2026-11-15T12:00:00Z");
+    let with = |key: Option<&str>, project: Option<&str>| Who {
+        key: key.map(Into::into),
+        project: project.map(Into::into),
+        ..who("ada")
+    };
+    for (rule, applies) in [
+        (of("key", "*"), [true, true, false, false]),
+        (of("key", "laptop"), [true, false, false, false]),
+        (of("project", "*"), [false, true, true, false]),
+        (of("project", "shop"), [false, false, true, false]),
+        (of("owner", "ada"), [true; 4]),
+    ] {
+        rule.check().unwrap();
+        let calls = [
+            with(Some("laptop"), None),
+            with(Some("ci"), Some("site")),
+            with(None, Some("shop")),
+            with(None, None),
+        ];
+        for (who, applies) in calls.iter().zip(applies) {
+            let budgets = Budgets::new(vec![rule.clone()]);
+            assert_eq!(budgets.are_about(who), applies, "{rule:?} {who:?}");
+            spend(&budgets, who, 1, "1", now).unwrap();
+            let refused = spend(&budgets, who, 2, "0.1", now);
+            assert_eq!(refused.is_err(), applies, "{rule:?} {who:?}");
+        }
+    }
+    let two = Rule {
+        key: Some("*".to_owned()),
+        ..of("project", "*")
+    };
+    assert!(two.check().unwrap_err().contains("one of `owner`"));
+}
+
+#[test]
+fn five_hundred_calls_at_once_hold_the_budgets_of_their_project_and_their_key_together() {
+    let of = |rule: Rule, key: Option<&str>, project: Option<&str>| Rule {
+        owner: None,
+        key: key.map(str::to_owned),
+        project: project.map(str::to_owned),
+        ..rule
+    };
+    let day = Period::Rolling { hours: 24 };
+    let budgets = Budgets::new(vec![
+        of(rule("key", "0.3", day, Mode::Hard), Some("*"), None),
+        of(rule("project", "1", day, Mode::Hard), None, Some("shop")),
+    ]);
+    let now = at("2026-11-15T12:00:00Z");
+    std::thread::scope(|scope| {
+        for number in 0..500_u64 {
+            let budgets = &budgets;
+            scope.spawn(move || {
+                let who = Who {
+                    key: Some(format!("k-{}", number % 5).into()),
+                    project: Some("shop".into()),
+                    ..who("ada")
+                };
+                // Refusals are what this is about.
+                let _ = spend(budgets, &who, number, "0.011", now);
+                for view in budgets.views(now) {
+                    assert!(
+                        view.spent_usd + view.reserved_usd <= view.limit_usd,
+                        "{view:?}"
+                    );
+                }
+            });
+        }
+    });
+    let spent = |budget: &str| {
+        let views = budgets.views(now).into_iter();
+        let views = views.filter(|view| view.budget.starts_with(budget));
+        views.map(|view| view.spent_usd).sum::<PicoUsd>()
+    };
+    assert_eq!(spent("project"), usd("0.99"));
+    assert_eq!(spent("key"), usd("0.99"));
+}
+
+#[test]
+fn a_rolling_period_is_named_like_this() {
+    for (text, shown) in [
+        ("rolling 24h", Some("rolling 24h")),
+        ("rolling 30d", Some("rolling 30d")),
+        ("rolling 48h", Some("rolling 2d")),
+        ("daily", Some("daily")),
+        ("rolling 0h", None),
+        ("rolling 367d", None),
+        ("rolling", None),
+        ("24h", None),
+    ] {
+        let period = Period::try_from(text.to_owned());
+        assert_eq!(
+            period.ok().map(|period| period.to_string()).as_deref(),
+            shown,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn room_comes_back_as_a_rolling_period_moves_on_and_thresholds_are_told_again() {
+    let day = Period::Rolling { hours: 24 };
+    let budgets = Budgets::new(vec![rule("ada", "1", day, Mode::Hard)]);
+    spend(&budgets, &who("ada"), 1, "0.6", at("2026-11-15T00:00:00Z")).unwrap();
+    spend(&budgets, &who("ada"), 2, "0.3", at("2026-11-15T12:00:00Z")).unwrap();
+    assert_eq!(percents(&budgets.news()), [50, 80, 90]);
+    let refused = spend(&budgets, &who("ada"), 3, "0.5", at("2026-11-15T23:59:00Z")).unwrap_err();
+    // Up to a hundredth of the period later.
+    assert!(
+        refused
+            .to_string()
+            .contains("or wait until 2026-11-16T00:1"),
+        "{refused}"
+    );
+    spend(&budgets, &who("ada"), 4, "0.5", at("2026-11-16T00:15:00Z")).unwrap();
+    assert_eq!(percents(&budgets.news()), [50, 80]);
+    let view = &budgets.views(at("2026-11-16T00:15:00Z"))[0];
+    assert_eq!(
+        (view.spent_usd, view.period.to_string()),
+        (usd("0.8"), "rolling 24h".to_owned())
+    );
+    assert_eq!(view.since, Some(at("2026-11-15T00:15:00Z")));
+}
+
+proptest! {
+    /// In every window of the period's length no more is spent than the limit, whenever calls are made.
+    #[test]
+    fn a_rolling_budget_holds_in_every_window(
+        steps in proptest::collection::vec((0..20_000_i64, 1..500_u64), 1..150),
+    ) {
+        let limit = "0.000001";
+        let budgets = Budgets::new(vec![rule("ada", limit, Period::Rolling { hours: 24 }, Mode::Hard)]);
+        let mut now = at("2026-11-15T12:00:00Z");
+        let mut spent: Vec<(Timestamp, PicoUsd)> = Vec::new();
+        for (number, (later, amount)) in (0_u64..).zip(steps) {
+            now = now.checked_add(later.seconds()).unwrap();
+            let cost = PicoUsd(u128::from(amount) * 1_000);
+            if spend(&budgets, &who("ada"), number, &cost.to_string(), now).is_ok() {
+                spent.push((now, cost));
+            }
+            let since = now.checked_sub(24.hours()).unwrap();
+            let recent = spent.iter().filter(|(at, _)| *at > since);
+            prop_assert!(recent.map(|(_, cost)| *cost).sum::<PicoUsd>() <= usd(limit));
+        }
+    }
 }
 
 proptest! {

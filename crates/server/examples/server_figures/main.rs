@@ -145,6 +145,7 @@ impl Server {
                 time: Arc::new(Clock),
                 prices: Prices::default(),
                 budgets: Vec::new(),
+                otlp: None,
             })
             .unwrap(),
             readiness: Arc::new(Always),

@@ -72,6 +72,7 @@ fn telemetry() -> Telemetry {
         time: Arc::new(Always),
         prices: Prices::default(),
         budgets: Vec::new(),
+        otlp: None,
     };
     Telemetry::new(options).unwrap()
 }

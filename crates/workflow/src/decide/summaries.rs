@@ -83,3 +83,54 @@ fn step(
         ..Fact::of_task(Role::Summariser, completed)
     }]))
 }
+
+#[cfg(test)]
+mod tests {
+    use journeyman_event::Payload;
+    use journeyman_event::payload::TaskSubmitted;
+    use journeyman_event::state::PendingAnswer;
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::answer::summary;
+
+    #[test]
+    fn a_summary_that_breaks_off_is_asked_for_once_more_and_then_taken_from_the_history() {
+        let mut state = TaskState {
+            submission: Some(TaskSubmitted {
+                summaries: true,
+                ..TaskSubmitted::of("Make a thing")
+            }),
+            ..TaskState::default()
+        };
+        let torn: PendingAnswer = from_value(json!({
+            "event": "00000000-0000-7000-8000-000000000000",
+            "purpose": "task_summary",
+            "module": null,
+            "text": r#"{"summary": "It adds two num"#,
+            "cut_short": false,
+        }))
+        .unwrap();
+        let mut temperatures = Vec::new();
+        for attempt in 1..=ATTEMPTS_MAX {
+            let Some(Step::CallModel { temperature, .. }) = of_task(&state) else {
+                panic!("call {attempt} is not made");
+            };
+            temperatures.push(temperature);
+            let problem = summary(&state, &torn).unwrap_err();
+            assert!(!problem.is_empty());
+            state.summarised.refusals.count = attempt;
+            state.summarised.refusals.last = Some(problem);
+        }
+        assert!(temperatures[1] > temperatures[0], "{temperatures:?}");
+        let Some(Step::Record(facts)) = of_task(&state) else {
+            panic!("nothing stands in for it");
+        };
+        let Payload::SummaryCompleted(made) = &facts[0].payload else {
+            panic!("{facts:?}");
+        };
+        assert_eq!(made.origin, SummaryOrigin::Extracted);
+        assert_eq!(made.problem, state.summarised.refusals.last);
+        assert_eq!(made.summary, Summary::Task(task_summary(&state)));
+    }
+}

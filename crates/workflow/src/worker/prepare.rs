@@ -7,9 +7,7 @@ use journeyman_event::payload::{
     PauseReason, Purpose, Reserved, SentMessage, ToolCompleted, ToolExecuting, ToolOutcome,
     ToolRequest,
 };
-use journeyman_event::{
-    ContentHash, EventId, ModuleName, Payload, TaskId, TaskState, Tokens, word,
-};
+use journeyman_event::{ContentHash, EventId, ModuleName, Payload, TaskState, Tokens, word};
 use journeyman_journal::Moment;
 use journeyman_knowledge::Graph;
 use journeyman_metrics::{Held, Planned, Refused, Who};
@@ -164,7 +162,7 @@ impl Worker {
         // The journal may have to be read first; a stop does not wait for that.
         let reserving = task_run
             .cancel
-            .run_until_cancelled(self.reserve(task_run.task, planned));
+            .run_until_cancelled(self.reserve(task_run, planned));
         let Some(reserved) = reserving.await else {
             return Ok(true);
         };
@@ -197,6 +195,7 @@ impl Worker {
             })
             .collect();
         let schema = built.schema.map(|schema| keep(schema.to_string()));
+        let submission = task_run.state.submission.as_ref();
         let started = ModelCallStarted {
             purpose,
             form,
@@ -209,6 +208,8 @@ impl Worker {
             schema,
             model,
             reserved,
+            key: submission.and_then(|asked| asked.key.clone()),
+            project: submission.and_then(|asked| asked.project.clone()),
         };
         let changed = changed.map(|changed| Fact::of_task(Role::Conductor, changed));
         let mut facts: Vec<Fact> = changed.into_iter().chain(agent_started).collect();
@@ -247,12 +248,17 @@ impl Worker {
     /// Reserves the most that a call may cost, if a budget applies to it.
     async fn reserve(
         &self,
-        task: &TaskId,
+        task_run: &TaskRun<'_>,
         planned: Planned<'_>,
     ) -> Result<Option<(Held, Reserved)>, Refused> {
+        let asked = task_run.state.submission.as_ref();
         let who = Who {
             owner: self.recorder.principal.owner().as_str().into(),
-            task: task.as_str().into(),
+            key: asked.and_then(|asked| asked.key.as_deref()).map(Into::into),
+            project: asked
+                .and_then(|asked| asked.project.as_deref())
+                .map(Into::into),
+            task: task_run.task.as_str().into(),
         };
         let money = &self.effects.worker_context.money;
         if !money.is_limited(&who) {

@@ -10,7 +10,7 @@ use anyhow::Context;
 use journeyman_api::limits::{SOURCE_CHARS_MAX, TEXT_CHARS_MAX, check_source, check_text};
 use journeyman_api::{CheckedTask, LimitError};
 use journeyman_event::payload::{GivenTest, Limits, TaskSubmitted, TaskWebhook};
-use journeyman_event::{TaskState, Tokens};
+use journeyman_event::{TaskState, Tokens, TraceContext};
 use journeyman_language::find;
 use journeyman_workflow::{GivenTests, is_plain_question, prompt_problem};
 
@@ -65,6 +65,7 @@ fn files_named(prompt: &str, folder: &Path) -> Vec<String> {
 pub(super) fn submission(
     args: RunArgs,
     tools: Option<Vec<String>>,
+    trace: Option<TraceContext>,
 ) -> anyhow::Result<(CheckedTask, Vec<String>)> {
     let prompt = if args.prompt == "-" {
         let mut text = String::new();
@@ -106,6 +107,8 @@ pub(super) fn submission(
         no_examples: args.no_examples,
         tools,
         webhook: webhook(args.webhook),
+        project: args.project,
+        trace,
         ..TaskSubmitted::of(prompt)
     };
     Ok((CheckedTask::new(content).map_err(usage)?, notes))
