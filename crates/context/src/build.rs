@@ -144,7 +144,8 @@ pub async fn build(
         if count.tokens <= prompt_max {
             break (messages, count);
         }
-        if !shrink(&mut pieces, count.tokens - prompt_max, &profile) {
+        let excess = as_estimated(count.tokens - prompt_max, &messages, count.tokens);
+        if !shrink(&mut pieces, excess, &profile) {
             return Err(does_not_fit(&profile, left, count.tokens));
         }
     };
@@ -195,6 +196,21 @@ fn does_not_fit(profile: &Profile, left: Tokens, needed: Tokens) -> BuildError {
         available: profile.prompt_max(),
         reserved: format!("the answer ({generation}) and for inexact counts ({buffer})"),
     }
+}
+
+/// Tokens of a prompt, of which the server counted so many, in those of the estimator by which pieces are cut. Without that, a
+/// vocabulary of which a text takes twice the tokens would have twice as much cut away as has to go.
+fn as_estimated(tokens: Tokens, messages: &[Message], counted: Tokens) -> Tokens {
+    let estimator = Estimator::default();
+    let texts = messages
+        .iter()
+        .map(|message| estimator.estimate(&message.content));
+    let estimated = texts.fold(Tokens::ZERO, |sum, tokens| sum + tokens);
+    let scaled = tokens
+        .0
+        .saturating_mul(estimated.0)
+        .div_ceil(counted.0.max(1));
+    Tokens(scaled.max(1))
 }
 
 /// The most tokens for an answer. A model that thinks gets additional room for its thoughts.

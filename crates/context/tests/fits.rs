@@ -5,6 +5,7 @@
 
 mod common;
 
+use async_trait::async_trait;
 use common::Counter;
 use journeyman_context::{BuildError, BuiltContext, Profile, Request, build};
 use journeyman_event::payload::{
@@ -13,7 +14,11 @@ use journeyman_event::payload::{
 };
 use journeyman_event::state::{CodeVersion, ModuleState, TestRun};
 use journeyman_event::{ContentHash, ModuleName, Sequence, TaskState, Tokens, VectorClock};
+use journeyman_llm::{
+    Answer, Error, Message, ModelInfo, ModelServer, OnDelta, Request as Asked, TokenCount,
+};
 use proptest::prelude::*;
+use tokio_util::sync::CancellationToken;
 
 fn name() -> ModuleName {
     ModuleName::new("pkg.mod").unwrap()
@@ -85,6 +90,14 @@ fn state(prompt: &str, code: &str, failure: &str, rounds: usize) -> TaskState {
 }
 
 fn fix(state: &TaskState, window: u64) -> Result<BuiltContext, BuildError> {
+    fix_at(&Counter, state, window)
+}
+
+fn fix_at(
+    server: &dyn ModelServer,
+    state: &TaskState,
+    window: u64,
+) -> Result<BuiltContext, BuildError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
@@ -98,7 +111,7 @@ fn fix(state: &TaskState, window: u64) -> Result<BuiltContext, BuildError> {
         tools: &[],
         graph: None,
     };
-    runtime.block_on(build(&Counter, request))
+    runtime.block_on(build(server, request))
 }
 
 fn verdict(built: &BuiltContext, piece: &str) -> Verdict {
@@ -109,6 +122,74 @@ fn verdict(built: &BuiltContext, piece: &str) -> Verdict {
         .find(|d| d.piece == piece)
         .expect(piece)
         .verdict
+}
+
+/// Counts three times the tokens of [`Counter`], as for a text that the vocabulary does not know.
+#[derive(Debug)]
+struct Dense;
+
+#[async_trait]
+impl ModelServer for Dense {
+    async fn describe(&self) -> Result<ModelInfo, Error> {
+        Counter.describe().await
+    }
+
+    async fn count(&self, messages: &[Message]) -> Result<TokenCount, Error> {
+        let count = Counter.count(messages).await?;
+        Ok(TokenCount {
+            tokens: Tokens(3 * count.tokens.0),
+            ..count
+        })
+    }
+
+    async fn answer(
+        &self,
+        request: &Asked,
+        on_delta: &mut OnDelta<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Answer, Error> {
+        Counter.answer(request, on_delta, cancel).await
+    }
+}
+
+#[test]
+fn a_long_history_takes_no_room_from_the_code_and_its_failures_in_any_vocabulary() {
+    let failure = "assert total([1, 2, 3]) == 6, 'the sum of all of them'\n".repeat(12);
+    let code = "def f(x):\n    return x\n".repeat(4);
+    for rounds in [2, 10, 60, 300] {
+        let mut state = state("Sum numbers.", &code, &failure, 0);
+        let runs = (1..=rounds).map(|at| {
+            let mut run = run(&failure);
+            run.code[0].version = at;
+            run.sequence = Some(Sequence(at * 10));
+            run
+        });
+        state.modules[0].runs = runs.collect();
+        for server in [&Counter as &dyn ModelServer, &Dense] {
+            let built = fix_at(server, &state, 2_048).unwrap();
+            assert_eq!(
+                verdict(&built, "current code"),
+                Verdict::Kept,
+                "{rounds} {server:?}"
+            );
+            assert_ne!(
+                verdict(&built, "test results"),
+                Verdict::LeftOut,
+                "{rounds} {server:?}"
+            );
+            let most = Profile::of(Tokens(2_048)).prompt_max();
+            let is_cut = built
+                .record
+                .decisions
+                .iter()
+                .any(|one| one.verdict != Verdict::Kept);
+            assert!(
+                !is_cut || built.prompt_tokens >= most.percent(75),
+                "{rounds} {server:?}: {} of {most}",
+                built.prompt_tokens
+            );
+        }
+    }
 }
 
 #[test]
