@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use journeyman_eval::{
     Dataset, Draws, Evaluation, Mode, ProblemReport, Record, Recording, Replay, ReplayReport,
-    Report, Sampling, Scorer, evaluate, html, record, replay, score, table, yields,
+    Report, Sampling, Scorer, Yield, evaluate, html, record, replay, score, table, yields,
 };
 use journeyman_event::payload::{Form, Limits};
 use journeyman_fetch::{FilePlan, assemble};
@@ -84,6 +84,8 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
     } else {
         args.form
     };
+    // Whoever holds it has the folder for running code to himself.
+    let journal = open_journal(&folder)?;
     if let Some(file) = &args.replay {
         let recording = Recording::read(file)?;
         let ground = ground(settings, &folder, &progress).await?;
@@ -102,7 +104,6 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         print_replay(settings, &report?)?;
         return Ok(Exit::Success);
     }
-    let journal = open_journal(&folder)?;
     // A managed server answers as many at a time as are asked.
     let settings = &Settings {
         model_slots: settings.model_slots.max(args.parallel.get()),
@@ -129,12 +130,7 @@ pub(crate) async fn run(settings: &Settings, args: EvalArgs) -> anyhow::Result<E
         progress.finish().await;
         let recording = recording?;
         recording.write(file)?;
-        let yields = yields(&recording.candidates);
-        if settings.json {
-            json(&json!({"type": "forms", "forms": yields}))?;
-        } else {
-            line(&table(&yields))?;
-        }
+        print_yields(settings, &yields(&recording.candidates))?;
         return Ok(if cancel.is_cancelled() {
             Exit::Interrupted
         } else {
@@ -228,6 +224,13 @@ fn scorer(settings: &Settings, dataset: PathBuf) -> anyhow::Result<Scorer> {
         arguments,
         dataset: std::path::absolute(&dataset)?,
     })
+}
+
+fn print_yields(settings: &Settings, yields: &[Yield]) -> anyhow::Result<()> {
+    if settings.json {
+        return json(&json!({"type": "forms", "forms": yields}));
+    }
+    Ok(line(&table(yields))?)
 }
 
 fn print_replay(settings: &Settings, report: &ReplayReport) -> anyhow::Result<()> {
