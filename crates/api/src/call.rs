@@ -51,12 +51,7 @@ pub struct Request {
 impl Request {
     /// The headers of the trace.
     pub fn trace_headers(&self) -> Vec<(&'static str, String)> {
-        let trace = self.trace.iter();
-        let headers = trace.flat_map(|trace| {
-            let state = trace.tracestate.clone();
-            let parent = ("traceparent", trace.traceparent.to_string());
-            std::iter::once(parent).chain(state.map(|state| ("tracestate", state)))
-        });
+        let headers = self.trace.iter().flat_map(TraceContext::headers);
         headers.collect()
     }
 

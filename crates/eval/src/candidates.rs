@@ -29,7 +29,7 @@ pub struct Recorded {
     pub window: Tokens,
 }
 
-/// One answer.
+/// An answer of the model to a request for code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The id of the problem in the data set.
@@ -40,7 +40,7 @@ pub struct Candidate {
     pub temperature: f32,
     /// The hash of the authors and the hashes of all its messages.
     pub prompt: ContentHash,
-    /// The answer.
+    /// The text of the answer, without a beginning that was given.
     pub text: String,
     /// Whether the answer ended at the token limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -60,7 +60,7 @@ pub struct Candidate {
     pub right: Option<bool>,
 }
 
-/// A recording.
+/// The answers that a model gave to the problems of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
     /// What was recorded.
@@ -114,7 +114,7 @@ impl Recording {
     /// Writes the recording, replacing a file of this name as a whole.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let partial = path.with_extension("partial");
         let failed = |error| Error::io(&partial, error);

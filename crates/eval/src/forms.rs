@@ -18,7 +18,7 @@ pub struct Yield {
     pub form: Option<Form>,
     /// Problems that have answers in this form.
     pub problems: usize,
-    /// Answers.
+    /// The number of answers in this form.
     pub answers: usize,
     /// The share of answers with usable code, 0 to 1.
     pub usable: f64,

@@ -13,7 +13,7 @@ use journeyman_event::state::{ModuleState, PendingAnswer};
 use journeyman_event::{EventId, Payload, Principal, Role, Sequence, TaskId, TaskState, Tokens};
 use journeyman_journal::{Filter, Journal};
 use journeyman_llm::ModelServer;
-use journeyman_workflow::{Fact, ModuleStep, ModuleStrategy, Worker};
+use journeyman_workflow::{Fact, HOT, ModuleStep, ModuleStrategy, WARM, Worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::candidates::{Candidate, Recorded, Recording, hash_of};
@@ -24,11 +24,6 @@ use crate::{Error, Scorer};
 
 /// How many events are read at a time.
 const PAGE: usize = 500;
-
-/// The sampling temperature of candidates that stay near the likeliest.
-const WARM: f32 = 0.7;
-/// The sampling temperature of candidates that differ.
-const HOT: f32 = 1.0;
 
 /// How often code is asked for in each form, and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +107,7 @@ impl ModuleStrategy for Sampling {
 pub struct Record {
     /// The name of the data set.
     pub benchmark: String,
-    /// The problems.
+    /// The problems, in the order of the recording.
     pub problems: Vec<Problem>,
     /// How many problems are worked on at once.
     pub parallel: usize,

@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use journeyman_context::forms_of;
 use journeyman_event::payload::{
-    CodeOrigin, Form, GivenTest, Limits, PlannedModule, Purpose, TaskStarted, TaskSubmitted,
+    CodeOrigin, Form, GivenTest, Limits, Purpose, TaskStarted, TaskSubmitted,
 };
 use journeyman_event::state::{CodeVersion, ModuleState, PendingAnswer};
 use journeyman_event::{ContentHash, EventId, Payload, TaskState, VectorClock};
 use journeyman_language::{Language, Runner, Runners, TestOutcome, of_task};
 use journeyman_sandbox::Sandbox;
 use journeyman_workflow::{
-    Choice, Draw, ModuleStrategy, Tried, WholeFile, choose, next_draw, plan_of_stub, task_files,
+    Choice, Draw, Files, FreshFolder, ModuleStrategy, Tried, WholeFile, choose, next_draw,
+    plan_of_stub, task_files,
 };
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -91,7 +92,7 @@ pub struct ReplayReport {
     pub drawn_median: usize,
     /// The median number of tokens.
     pub tokens_median: u64,
-    /// Every problem.
+    /// What became of each problem, in the order of the data set.
     pub results: Vec<Replayed>,
 }
 
@@ -175,7 +176,7 @@ async fn replay_problem(
         input,
         language,
         runner: input.runners.of_task(&task)?,
-        folder: input.work_folder.join(format!("replay-{number}")),
+        folder: format!("replay-{number}"),
         tests: &tests,
         probes: &probes,
         cancel,
@@ -183,7 +184,7 @@ async fn replay_problem(
     let mut forms: Vec<Form> = forms_of(&task, &task.modules[0]);
     forms.retain(|form| input.forms.contains(form));
     let mut left: Vec<&Candidate> = candidates.to_vec();
-    let mut seen: HashMap<String, Tried> = HashMap::new();
+    let mut seen: HashMap<String, Outcome> = HashMap::new();
     let (mut tried, mut drawn): (Vec<Tried>, Vec<&Candidate>) = Default::default();
     while let Some(draw) = next_draw(&tried, &forms) {
         if cancel.is_cancelled() {
@@ -192,19 +193,20 @@ async fn replay_problem(
         let Some(candidate) = take(&mut left, draw, &forms) else {
             break;
         };
-        let one = match code_of(&task, candidate) {
-            None => failed(candidate.form),
+        let outcome = match code_of(&task, candidate) {
+            None => Outcome::default(),
             Some(code) => {
                 if !seen.contains_key(&code) {
                     seen.insert(code.clone(), trial.of(&mut task, &code).await?);
                 }
-                Tried {
-                    form: candidate.form,
-                    ..seen[&code].clone()
-                }
+                seen[&code].clone()
             }
         };
-        tried.push(one);
+        tried.push(Tried {
+            form: candidate.form,
+            passes: outcome.passes,
+            behaviour: outcome.behaviour,
+        });
         drawn.push(candidate);
     }
     let choice = choose(&tried);
@@ -242,14 +244,6 @@ fn take<'c>(left: &mut Vec<&'c Candidate>, draw: Draw, forms: &[Form]) -> Option
     Some(left.remove(at))
 }
 
-fn failed(form: Form) -> Tried {
-    Tried {
-        form,
-        passes: false,
-        behaviour: Vec::new(),
-    }
-}
-
 /// The state of a task whose prompt is its plan; `None` if it is not.
 fn begun(submission: TaskSubmitted, recorded: &Recorded) -> Option<TaskState> {
     let mut task = TaskState {
@@ -266,8 +260,7 @@ fn begun(submission: TaskSubmitted, recorded: &Recorded) -> Option<TaskState> {
         ..TaskState::default()
     };
     let plan = plan_of_stub(of_task(&task), task.prompt(), task.given_tests())?;
-    let modules: Vec<PlannedModule> = plan.modules;
-    task.modules = modules.into_iter().map(ModuleState::new).collect();
+    task.modules = plan.modules.into_iter().map(ModuleState::new).collect();
     (!task.modules.is_empty()).then_some(task)
 }
 
@@ -290,12 +283,20 @@ pub(crate) fn code_of(task: &TaskState, candidate: &Candidate) -> Option<String>
     })
 }
 
+/// What was found out about a candidate's code; of an answer without usable code, nothing good.
+#[derive(Clone, Default)]
+struct Outcome {
+    passes: bool,
+    behaviour: Vec<String>,
+}
+
 /// How candidates of one problem are tried.
 struct Trial<'a> {
     input: &'a Replay,
     language: &'a dyn Language,
     runner: &'a dyn Runner,
-    folder: PathBuf,
+    /// The name of the folders in which they run.
+    folder: String,
     tests: &'a [GivenTest],
     probes: &'a [String],
     cancel: &'a CancellationToken,
@@ -303,7 +304,7 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     /// Runs the tests on a candidate, or loads it if there are none, and then the probes.
-    async fn of(&self, task: &mut TaskState, code: &str) -> Result<Tried, Error> {
+    async fn of(&self, task: &mut TaskState, code: &str) -> Result<Outcome, Error> {
         let sandbox = &self.input.sandbox;
         let module = task.modules[0].plan.name.to_string();
         task.modules[0].versions = vec![CodeVersion {
@@ -313,58 +314,41 @@ impl Trial<'_> {
             origin: CodeOrigin::Generated,
             clock: VectorClock::default(),
         }];
-        let files: Vec<String> = self
-            .tests
-            .iter()
+        let files = task_files(task).into_iter();
+        let files: Files = files.map(|file| (file.path, file.text)).collect();
+        let tests = self.tests.iter();
+        let tests: Vec<String> = tests
             .map(|test| self.language.given_tests_path(&test.name))
             .collect();
-        let names: Vec<&str> = files.iter().map(String::as_str).collect();
-        let folder = self.fresh(task)?;
+        let names: Vec<&str> = tests.iter().map(String::as_str).collect();
+        let folder = self.fresh(&files).await?;
         let passes = if names.is_empty() {
             let check = self
                 .runner
-                .check_import(sandbox, &folder, &module, self.cancel);
+                .check_import(sandbox, folder.path(), &module, self.cancel);
             check.await?.imports
         } else {
             let run = self
                 .runner
-                .run_tests(sandbox, &folder, &names, None, self.cancel);
+                .run_tests(sandbox, folder.path(), &names, None, self.cancel);
             run.await?.outcome == TestOutcome::Passed
         };
+        folder.remove().await;
         let mut behaviour = Vec::new();
         if passes && !self.probes.is_empty() {
             // What the tests left behind has no part in it.
-            let folder = self.fresh(task)?;
-            let probed = self
-                .runner
-                .probe(sandbox, &folder, &module, self.probes, self.cancel);
+            let folder = self.fresh(&files).await?;
+            let probed =
+                self.runner
+                    .probe(sandbox, folder.path(), &module, self.probes, self.cancel);
             behaviour = probed.await?;
+            folder.remove().await;
         }
-        self.remove()?;
-        Ok(Tried {
-            form: Form::default(),
-            passes,
-            behaviour,
-        })
+        Ok(Outcome { passes, behaviour })
     }
 
-    fn fresh(&self, task: &TaskState) -> Result<PathBuf, Error> {
-        self.remove()?;
-        for file in task_files(task) {
-            let path = self.folder.join(&file.path);
-            let parent = path.parent().unwrap_or(&self.folder);
-            std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
-            std::fs::write(&path, file.text).map_err(|error| Error::io(&path, error))?;
-        }
-        Ok(self.folder.clone())
-    }
-
-    fn remove(&self) -> Result<(), Error> {
-        match std::fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(&self.folder, error))
-            }
-            _ => Ok(()),
-        }
+    async fn fresh(&self, files: &Files) -> Result<FreshFolder, Error> {
+        let made = FreshFolder::make(&self.input.work_folder, &self.folder, files);
+        Ok(made.await?)
     }
 }

@@ -96,9 +96,9 @@ impl SpanId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TraceParent {
-    /// The trace.
+    /// The trace that the caller belongs to.
     pub trace_id: TraceId,
-    /// The span.
+    /// The span of the caller.
     pub span_id: SpanId,
     /// Whether the caller records its spans.
     pub is_sampled: bool,
@@ -187,6 +187,15 @@ impl TraceContext {
             traceparent,
             tracestate: state(&states.join(",")),
         })
+    }
+
+    /// The headers that pass it on, with their values.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let state = self.tracestate.clone();
+        let state = state.map(|state| ("tracestate", state));
+        [("traceparent", self.traceparent.to_string())]
+            .into_iter()
+            .chain(state)
     }
 }
 

@@ -148,14 +148,10 @@ fn is_loopback(root: &str) -> bool {
 
 /// Adds the trace of a call to its request.
 pub(crate) fn traced(request: RequestBuilder, trace: Option<&TraceContext>) -> RequestBuilder {
-    let Some(trace) = trace else {
-        return request;
-    };
-    let request = request.header("traceparent", trace.traceparent.to_string());
-    match &trace.tracestate {
-        Some(state) => request.header("tracestate", state),
-        None => request,
-    }
+    let headers = trace.into_iter().flat_map(TraceContext::headers);
+    headers.fold(request, |request, (name, value)| {
+        request.header(name, value)
+    })
 }
 
 /// Why a server did not start to answer.

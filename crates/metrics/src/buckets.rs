@@ -121,7 +121,7 @@ impl Times {
         self.sketch.count()
     }
 
-    /// In seconds.
+    /// The durations in seconds.
     #[allow(clippy::cast_precision_loss)] // for exporters
     pub(crate) fn histogram(&self) -> Histogram {
         let sum = self.sketch.sum() as f64 / SECOND;

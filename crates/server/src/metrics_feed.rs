@@ -47,7 +47,7 @@ impl SharedMetrics {
     }
 }
 
-/// A message.
+/// A message to a client of the feed.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Changes {

@@ -7,11 +7,15 @@ use crate::layout::Files;
 use crate::output::place;
 
 /// A temporary folder that is removed after use.
-pub(crate) struct FreshFolder(PathBuf);
+#[derive(Debug)]
+pub struct FreshFolder(PathBuf);
 
 impl FreshFolder {
     /// Creates a new folder below `parent` with these files.
-    pub(crate) async fn make(parent: &Path, name: &str, files: &Files) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Work`] if a path leads out of the folder, or something cannot be written.
+    pub async fn make(parent: &Path, name: &str, files: &Files) -> Result<Self, Error> {
         let folder = Self(parent.join(name));
         // Left over from a run that was cut off at this very attempt.
         folder.remove_quietly().await;
@@ -32,11 +36,13 @@ impl FreshFolder {
         Ok(folder)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The path of the folder.
+    pub fn path(&self) -> &Path {
         &self.0
     }
 
-    pub(crate) async fn remove(self) {
+    /// Removes the folder. What cannot be removed is logged.
+    pub async fn remove(self) {
         self.remove_quietly().await;
     }
 

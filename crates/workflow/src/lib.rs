@@ -49,6 +49,7 @@ pub use effects::completed_call;
 pub use error::Error;
 pub use examples::{examples_notice, left_out_notice};
 pub use fact::{Fact, Role};
+pub use folder::FreshFolder;
 pub use given::GivenTests;
 pub use layout::{Files, TaskFile, module_path, task_files};
 pub use listing::Listing;
@@ -60,7 +61,8 @@ pub use recorder::{PAGE, Recorded, Recorder};
 pub use request::{is_plain_question, prompt_note, prompt_problem};
 pub use slots::ModelSlots;
 pub use strategy::{
-    Choice, Draw, ModuleStep, ModuleStrategy, Strategies, Tried, WholeFile, choose, next_draw,
+    Choice, Draw, HOT, ModuleStep, ModuleStrategy, Strategies, Tried, WARM, WholeFile, choose,
+    next_draw,
 };
 pub use summary::{answered, headline, remarks};
 pub use toolbox::{Toolbox, check_patterns, user_grants};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use journeyman_event::TaskState;
 use journeyman_event::payload::{FailureReason, Form, Purpose, TestOrigin};
 use journeyman_event::state::{ModuleState, PendingAnswer};
-pub use portfolio::{Choice, Draw, Tried, choose, next_draw};
+pub use portfolio::{Choice, Draw, HOT, Tried, WARM, choose, next_draw};
 pub use whole_file::WholeFile;
 
 use crate::Error;

@@ -53,7 +53,7 @@ pub struct ErasedCost {
     pub revision: Revision,
     /// The time of that event.
     pub at: Timestamp,
-    /// The cost.
+    /// What the call cost, in US dollars.
     pub usd: PicoUsd,
     /// The key that the call counted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

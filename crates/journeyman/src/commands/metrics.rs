@@ -31,7 +31,7 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 pub(crate) enum Show {
     /// As a live page on a terminal, else once.
     Auto,
-    /// Once.
+    /// As text, once.
     Once,
     /// Again and again, as text.
     Watch,

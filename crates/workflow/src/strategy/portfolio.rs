@@ -10,9 +10,9 @@
 use journeyman_event::payload::Form;
 
 /// The sampling temperature of candidates that stay near the likeliest.
-const WARM: f32 = 0.7;
+pub const WARM: f32 = 0.7;
 /// The sampling temperature of candidates that differ.
-const HOT: f32 = 1.0;
+pub const HOT: f32 = 1.0;
 
 /// Up to this many candidates are near the likeliest.
 const CONFIRM_MAX: usize = 6;

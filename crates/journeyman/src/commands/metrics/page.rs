@@ -124,7 +124,7 @@ const SERIES: [(&str, Written); 6] = [
     }),
 ];
 
-/// The page.
+/// The live page, with what it has shown so far.
 pub(super) struct Page {
     style: TextStyle,
     /// The server, worded for a person.
